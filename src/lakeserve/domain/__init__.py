@@ -1,0 +1,1 @@
+"""What things are. Standard library only, frozen, no I/O and no clock: time and ids come in as arguments."""

@@ -1,0 +1,71 @@
+"""The truth: desired and observed state of endpoints, and the digests of tokens.
+
+A store has one writer. Each method is one transaction; what it acknowledged survives kill -9. Changes are guarded by
+``revision``: a writer that read an older state than the one stored is refused and must read again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from lakeserve.domain.endpoint import Endpoint
+from lakeserve.domain.principal import AccessList, Principal
+
+
+class StaleRevision(Exception):
+    """The endpoint was changed or deleted since it was read: read again and decide anew."""
+
+
+class NameTaken(Exception):
+    """An endpoint of that name exists already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A credential: the digest of its text, and who it stands for. ``expires_at`` is epoch milliseconds."""
+
+    digest: str
+    principal: Principal
+    comment: str = ""
+    created_at: int = 0
+    expires_at: int | None = None
+
+
+class EndpointStore(Protocol):
+    async def add(self, endpoint: Endpoint, access: AccessList) -> Endpoint:
+        """Store a new endpoint; the returned one has revision 1.
+
+        :raises NameTaken: the name is in use.
+        """
+
+    async def get(self, endpoint_id: str) -> Endpoint | None: ...
+
+    async def find(self, name: str) -> Endpoint | None: ...
+
+    async def list(self) -> list[Endpoint]:
+        """Every endpoint, oldest first."""
+
+    async def save(self, endpoint: Endpoint) -> Endpoint:
+        """Replace the stored state if its revision still is ``endpoint.revision``; the returned one has the next revision.
+
+        :raises StaleRevision: it is not, or the endpoint is gone.
+        """
+
+    async def delete(self, endpoint_id: str) -> bool:
+        """Remove the endpoint; its name is free at once. False when it was not there. The access list stays readable."""
+
+    async def access(self, endpoint_id: str) -> AccessList:
+        """Direct grants on the endpoint; empty when none."""
+
+    async def set_access(self, endpoint_id: str, access: AccessList) -> None:
+        """Replace the direct grants."""
+
+
+class TokenStore(Protocol):
+    async def put(self, token: Token) -> None:
+        """Add a token, or replace the one with the same digest."""
+
+    async def remove(self, digest: str) -> bool: ...
+
+    async def list(self) -> list[Token]: ...
