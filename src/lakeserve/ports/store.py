@@ -1,12 +1,17 @@
 """The truth: desired and observed state of endpoints, and the digests of tokens.
 
 A store has one writer. Each method is one transaction; what it acknowledged survives kill -9. Changes are guarded by
-``revision``: a writer that read an older state than the one stored is refused and must read again.
+``revision``: a writer that read an older state than the one stored is refused and must read again. What a store takes
+and gives is the caller's own: changing a mapping afterwards changes nothing stored.
+
+Every method may raise :class:`StoreUnavailable`. A caller that is cancelled while it waits does not know whether its
+change was made.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from lakeserve.domain.endpoint import Endpoint
@@ -19,6 +24,27 @@ class StaleRevision(Exception):
 
 class NameTaken(Exception):
     """An endpoint of that name exists already."""
+
+
+class StoreTrouble(StrEnum):
+    """Why a store cannot be used. Only LOCKED and FULL pass by themselves; the others need somebody's hand."""
+
+    LOCKED = "locked"
+    FULL = "full"
+    READ_ONLY = "read_only"
+    MISSING = "missing"
+    CORRUPT = "corrupt"
+    IO = "io"
+    SCHEMA = "schema"
+    CLOSED = "closed"
+
+
+class StoreUnavailable(Exception):
+    """The store cannot be read or changed now; the operation was not made. ``trouble`` says why, the text says where."""
+
+    def __init__(self, trouble: StoreTrouble, detail: str) -> None:
+        super().__init__(detail)
+        self.trouble = trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +63,7 @@ class EndpointStore(Protocol):
         """Store a new endpoint; the returned one has revision 1.
 
         :raises NameTaken: the name is in use.
+        :raises ValueError: the id is in use.
         """
 
     async def get(self, endpoint_id: str) -> Endpoint | None: ...
@@ -44,12 +71,13 @@ class EndpointStore(Protocol):
     async def find(self, name: str) -> Endpoint | None: ...
 
     async def list(self) -> list[Endpoint]:
-        """Every endpoint, oldest first."""
+        """Every endpoint, oldest first; those created in the same millisecond by id."""
 
     async def save(self, endpoint: Endpoint) -> Endpoint:
         """Replace the stored state if its revision still is ``endpoint.revision``; the returned one has the next revision.
 
         :raises StaleRevision: it is not, or the endpoint is gone.
+        :raises NameTaken: the endpoint was renamed to a name in use.
         """
 
     async def delete(self, endpoint_id: str) -> bool:
@@ -66,6 +94,8 @@ class TokenStore(Protocol):
     async def put(self, token: Token) -> None:
         """Add a token, or replace the one with the same digest."""
 
-    async def remove(self, digest: str) -> bool: ...
+    async def remove(self, digest: str) -> bool:
+        """Forget the token. False when it was not there."""
 
-    async def list(self) -> list[Token]: ...
+    async def list(self) -> list[Token]:
+        """Every token, expired ones too, oldest first; those created in the same millisecond by digest."""
