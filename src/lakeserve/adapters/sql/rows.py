@@ -1,0 +1,231 @@
+"""Rows to domain values and back, field by field.
+
+A stored document may be older or newer than this code. Keys that the code does not know are ignored, and a key that an
+older document lacks gets the default it had before the field existed. So adding a field needs no migration; renaming
+one does, because the names below are what is on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Row
+
+from lakeserve.domain.endpoint import (
+    Deployment,
+    DeploymentKey,
+    DeploymentState,
+    Endpoint,
+    EndpointConfig,
+    Route,
+    ServedEntity,
+    Step,
+    Tag,
+    UpdateState,
+)
+from lakeserve.domain.principal import AccessList, Level, Principal
+from lakeserve.domain.workload import DEFAULT_TYPE, Workload
+from lakeserve.ports.store import StoreTrouble, StoreUnavailable, Token
+
+Document = Mapping[str, Any]
+
+
+def endpoint_values(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "id": endpoint.id,
+        "name": endpoint.name,
+        "creator": endpoint.creator,
+        "created_at": endpoint.created_at,
+        "updated_at": endpoint.updated_at,
+        "revision": endpoint.revision,
+        "update_state": endpoint.update.value,
+        "document": {
+            "description": endpoint.description,
+            "route_optimized": endpoint.route_optimized,
+            "tags": [{"key": tag.key, "value": tag.value} for tag in endpoint.tags],
+            "last_config_version": endpoint.last_config_version,
+            "active": None if endpoint.active is None else _config_document(endpoint.active),
+            "pending": None if endpoint.pending is None else _config_document(endpoint.pending),
+            "deployments": [_deployment_document(key, value) for key, value in endpoint.deployments.items()],
+            "extra": _plain(endpoint.extra),
+        },
+    }
+
+
+def endpoint_from_row(row: Row[Any]) -> Endpoint:
+    with _understood(f"endpoint {row.id}"):
+        return _endpoint(row, row.document)
+
+
+def _endpoint(row: Row[Any], document: Document) -> Endpoint:
+    active, pending = document.get("active"), document.get("pending")
+    return Endpoint(
+        id=row.id,
+        name=row.name,
+        creator=row.creator,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        revision=row.revision,
+        update=UpdateState(row.update_state),
+        description=document.get("description", ""),
+        route_optimized=document.get("route_optimized", False),
+        tags=tuple(Tag(key=tag["key"], value=tag.get("value")) for tag in document.get("tags", ())),
+        last_config_version=document.get("last_config_version", 0),
+        active=None if active is None else _config(active),
+        pending=None if pending is None else _config(pending),
+        deployments=dict(_deployment(item) for item in document.get("deployments", ())),
+        extra=document.get("extra", {}),
+    )
+
+
+def _config_document(config: EndpointConfig) -> dict[str, Any]:
+    return {
+        "version": config.version,
+        "entities": [_entity_document(entity) for entity in config.entities],
+        "routes": [{"served_entity": route.served_entity, "percentage": route.percentage} for route in config.routes],
+        "started_at": config.started_at,
+        "extra": _plain(config.extra),
+    }
+
+
+def _config(document: Document) -> EndpointConfig:
+    routes = document.get("routes", ())
+    return EndpointConfig(
+        version=document["version"],
+        entities=tuple(_entity(entity) for entity in document.get("entities", ())),
+        routes=tuple(Route(served_entity=item["served_entity"], percentage=item["percentage"]) for item in routes),
+        started_at=document.get("started_at", 0),
+        extra=document.get("extra", {}),
+    )
+
+
+def _entity_document(entity: ServedEntity) -> dict[str, Any]:
+    return {
+        "id": entity.id,
+        "name": entity.name,
+        "entity_name": entity.entity_name,
+        "entity_version": entity.entity_version,
+        "resolved_version": entity.resolved_version,
+        "workload": {
+            "size": entity.workload.size,
+            "type": entity.workload.type,
+            "min_concurrency": entity.workload.min_concurrency,
+            "max_concurrency": entity.workload.max_concurrency,
+        },
+        "scale_to_zero": entity.scale_to_zero,
+        "environment_vars": dict(entity.environment_vars),
+        "creator": entity.creator,
+        "created_at": entity.created_at,
+        "extra": _plain(entity.extra),
+    }
+
+
+def _entity(document: Document) -> ServedEntity:
+    return ServedEntity(
+        id=document["id"],
+        name=document["name"],
+        entity_name=document["entity_name"],
+        entity_version=document["entity_version"],
+        resolved_version=document["resolved_version"],
+        workload=_workload(document["workload"]),
+        scale_to_zero=document.get("scale_to_zero", False),
+        environment_vars=document.get("environment_vars", {}),
+        creator=document.get("creator", ""),
+        created_at=document.get("created_at", 0),
+        extra=document.get("extra", {}),
+    )
+
+
+def _workload(document: Document) -> Workload:
+    return Workload(
+        size=document.get("size"),
+        type=document.get("type", DEFAULT_TYPE),
+        min_concurrency=document.get("min_concurrency"),
+        max_concurrency=document.get("max_concurrency"),
+    )
+
+
+def _deployment_document(key: DeploymentKey, deployment: Deployment) -> dict[str, Any]:
+    version, entity = key
+    return {
+        "config_version": version,
+        "entity": entity,
+        "state": deployment.state.value,
+        "message": deployment.message,
+        "step": deployment.step.value,
+    }
+
+
+def _deployment(document: Document) -> tuple[DeploymentKey, Deployment]:
+    key = (document["config_version"], document["entity"])
+    return key, Deployment(
+        state=DeploymentState(document["state"]),
+        message=document.get("message", ""),
+        step=Step(document["step"]),
+    )
+
+
+def access_document(access: AccessList) -> dict[str, Any]:
+    return {
+        "principals": {name: level.value for name, level in access.principals.items()},
+        "groups": {name: level.value for name, level in access.groups.items()},
+    }
+
+
+def access_from_row(row: Row[Any]) -> AccessList:
+    with _understood(f"access list of endpoint {row.endpoint_id}"):
+        return AccessList(
+            principals={name: Level(level) for name, level in row.document.get("principals", {}).items()},
+            groups={name: Level(level) for name, level in row.document.get("groups", {}).items()},
+        )
+
+
+def token_values(token: Token) -> dict[str, Any]:
+    return {
+        "digest": token.digest,
+        "principal": {
+            "id": token.principal.id,
+            "name": token.principal.name,
+            "display_name": token.principal.display_name,
+            "groups": list(token.principal.groups),
+        },
+        "comment": token.comment,
+        "created_at": token.created_at,
+        "expires_at": token.expires_at,
+    }
+
+
+def token_from_row(row: Row[Any]) -> Token:
+    with _understood(f"token {row.digest[:8]}"):
+        return Token(
+            digest=row.digest,
+            principal=Principal(
+                id=row.principal["id"],
+                name=row.principal["name"],
+                display_name=row.principal.get("display_name", ""),
+                groups=tuple(row.principal.get("groups", ())),
+            ),
+            comment=row.comment,
+            created_at=row.created_at,
+            expires_at=row.expires_at,
+        )
+
+
+@contextmanager
+def _understood(what: str) -> Iterator[None]:
+    """Refuse what this code cannot have written, such as a state of a newer version, rather than guess at it."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise StoreUnavailable(StoreTrouble.CORRUPT, f"The stored {what} is not understood: {error!r}") from error
+
+
+def _plain(value: Any) -> Any:
+    """JSON values with every mapping as a dictionary: the encoder knows no other mapping."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

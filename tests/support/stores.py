@@ -1,0 +1,40 @@
+"""The kinds of store that the contract tests run on. A new database is one more entry in ``KINDS``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakeserve.adapters.memory.store import MemoryEndpointStore, MemoryTokenStore
+from lakeserve.adapters.sql.database import Database
+from lakeserve.adapters.sql.store import SqlEndpointStore, SqlTokenStore
+from lakeserve.ports.store import EndpointStore, TokenStore
+
+
+@dataclass(frozen=True)
+class Stores:
+    endpoints: EndpointStore
+    tokens: TokenStore
+
+
+@asynccontextmanager
+async def _memory(_folder: Path) -> AsyncIterator[Stores]:
+    yield Stores(MemoryEndpointStore(), MemoryTokenStore())
+
+
+@asynccontextmanager
+async def _sqlite(folder: Path) -> AsyncIterator[Stores]:
+    database = await Database.open(sqlite_url(folder))
+    try:
+        yield Stores(SqlEndpointStore(database), SqlTokenStore(database))
+    finally:
+        await database.close()
+
+
+KINDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Stores]]] = {"memory": _memory, "sqlite": _sqlite}
+
+
+def sqlite_url(folder: Path) -> str:
+    return f"sqlite:///{folder}/lakeserve.db"
