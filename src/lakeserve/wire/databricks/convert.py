@@ -194,13 +194,12 @@ def _head(endpoint: Endpoint) -> Json:
 
 def _deployed(endpoint: Endpoint, config: EndpointConfig) -> Json:
     details = [_details(endpoint, config, entity) for entity in config.entities]
+    named = list(zip(config.entities, details, strict=True))
     return {
-        **config.extra,
         "config_version": config.version,
-        "served_entities": [
-            detail | _entity_key(entity) for detail, entity in zip(details, config.entities, strict=True)
-        ],
-        "served_models": [detail | _model_key(entity) for detail, entity in zip(details, config.entities, strict=True)],
+        **config.extra,
+        "served_entities": [_named(_entity_key(entity), detail) for entity, detail in named],
+        "served_models": [_named(_model_key(entity), detail) for entity, detail in named],
         "traffic_config": {
             "routes": [
                 {
@@ -232,6 +231,11 @@ def _details(endpoint: Endpoint, config: EndpointConfig, entity: ServedEntity) -
         "state": {"deployment": deployment.state.value, "deployment_state_message": deployment.message},
     }
     return details
+
+
+def _named(key: Json, details: Json) -> Json:
+    """The key twice: in front for people who read it, and last so that no unknown field replaces it."""
+    return {**key, **details, **key}
 
 
 def _entity_key(entity: ServedEntity) -> Json:

@@ -1,0 +1,63 @@
+"""Interpreters with one exact client release each, so that tests can run the real client of years ago.
+
+An environment is built with uv under ``.cache/clients`` the first time it is asked for and kept. Parallel test workers
+that want the same one wait for the first to build it; a build that was cut short has no marker and is made again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+_CACHE = ROOT / ".cache" / "clients"
+_UV = Path(sys.executable).with_name("uv")
+_BUILD_LIMIT_S = 600
+
+
+def client_python(*requirements: str) -> Path:
+    """The interpreter of an environment that holds exactly ``requirements`` and what they need.
+
+    >>> client_python("databricks-sdk==0.27.0")
+    """
+    home = _CACHE / re.sub(r"[^A-Za-z0-9.-]+", "-", "_".join(requirements))
+    python = home / "bin" / "python"
+    marker = home / "complete"
+    if marker.exists():
+        return python
+    with _exclusive(home.with_name(home.name + ".lock")):
+        if not marker.exists():
+            shutil.rmtree(home, ignore_errors=True)
+            _run("venv", "--quiet", "--python", sys.executable, str(home))
+            _run("pip", "install", "--quiet", "--python", str(python), *requirements)
+            marker.touch()
+    return python
+
+
+def run_client(python: Path, script: str, *, stdin: str = "") -> str:
+    """What ``script`` prints, run by ``python`` without anything of this environment."""
+    done = subprocess.run(
+        [str(python), "-I", "-c", script], input=stdin, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _run(*arguments: str) -> None:
+    done = subprocess.run([str(_UV), *arguments], capture_output=True, text=True, timeout=_BUILD_LIMIT_S, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"uv {arguments[0]} failed:\n{done.stdout}{done.stderr}")
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
