@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lakeserve.adapters.memory.store import MemoryEndpointStore, MemoryTokenStore
-from lakeserve.adapters.sql.database import Database
+from lakeserve.adapters.sql.database import Database, sqlite_url
 from lakeserve.adapters.sql.store import SqlEndpointStore, SqlTokenStore
 from lakeserve.ports.store import EndpointStore, TokenStore
 
@@ -26,7 +26,7 @@ async def _memory(_folder: Path) -> AsyncIterator[Stores]:
 
 @asynccontextmanager
 async def _sqlite(folder: Path) -> AsyncIterator[Stores]:
-    database = await Database.open(sqlite_url(folder))
+    database = await Database.open(database_url(folder))
     try:
         yield Stores(SqlEndpointStore(database), SqlTokenStore(database))
     finally:
@@ -36,5 +36,5 @@ async def _sqlite(folder: Path) -> AsyncIterator[Stores]:
 KINDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Stores]]] = {"memory": _memory, "sqlite": _sqlite}
 
 
-def sqlite_url(folder: Path) -> str:
-    return f"sqlite:///{folder}/lakeserve.db"
+def database_url(folder: Path) -> str:
+    return sqlite_url(folder / "lakeserve.db")

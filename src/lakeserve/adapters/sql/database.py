@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, make_url
+from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import DBAPIError
 
 from lakeserve.adapters.sql import migrations
@@ -124,6 +124,11 @@ async def migrate(url: str, *, busy_timeout: float = BUSY_TIMEOUT) -> None:
     """Bring the schema up to date and leave the database closed. :meth:`Database.open` does the same by itself."""
     database = await Database.open(url, busy_timeout=busy_timeout)
     await database.close()
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a database in that file, whatever characters its name has."""
+    return URL.create("sqlite", database=str(path)).render_as_string()
 
 
 def _file_of(url: str) -> SqliteFile:

@@ -11,9 +11,11 @@ The file holds digests of tokens and the environment of models, so only its owne
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -39,12 +41,23 @@ _TROUBLES = {
     sqlite3.SQLITE_IOERR: StoreTrouble.IO,
 }
 
+# The same from the operating system, before SQLite is asked.
+_REFUSALS = {
+    errno.ENOENT: StoreTrouble.MISSING,
+    errno.ENOTDIR: StoreTrouble.MISSING,
+    errno.ENOSPC: StoreTrouble.FULL,
+    errno.EDQUOT: StoreTrouble.FULL,
+    errno.EACCES: StoreTrouble.READ_ONLY,
+    errno.EPERM: StoreTrouble.READ_ONLY,
+    errno.EROFS: StoreTrouble.READ_ONLY,
+}
+
 
 class SqliteFile:
     """One database file. All methods but the constructor belong to the thread that owns the connection."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path = path.absolute()
         self._identity: tuple[int, int] | None = None
 
     def __str__(self) -> str:
@@ -54,7 +67,7 @@ class SqliteFile:
         """Create the file if it is not there, and connect to it."""
         self._prepare()
         # mode=rw: a file that vanished is an error, not a reason to begin an empty one.
-        uri = f"file:{quote(str(self._path.absolute()))}?mode=rw"
+        uri = f"file:{quote(str(self._path))}?mode=rw"
 
         def connect() -> sqlite3.Connection:
             # isolation_level None: the driver must not begin transactions of its own kind.
@@ -88,13 +101,19 @@ class SqliteFile:
 
     def _prepare(self) -> None:
         try:
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE))
+            self._create()
+            if not os.access(self._path, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             for companion in COMPANIONS:
                 _take_from_others(Path(f"{self._path}{companion}"))
             self._identity = _identity(self._path)
         except OSError as error:
-            trouble = StoreTrouble.MISSING if isinstance(error, FileNotFoundError) else StoreTrouble.READ_ONLY
-            raise StoreUnavailable(trouble, f"{self._path}: {error.strerror}") from error
+            raise self._refused(error) from error
+
+    def _create(self) -> None:
+        # Only when missing: to open and close a file of which SQLite holds locks would drop them, by POSIX rules.
+        with suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
 
     def _configure(self, engine: Engine) -> None:
         with engine.connect() as connection:
@@ -110,9 +129,13 @@ class SqliteFile:
         try:
             found = _identity(self._path)
         except OSError as error:
-            raise StoreUnavailable(StoreTrouble.MISSING, f"{self._path}: {error.strerror}") from error
+            raise self._refused(error) from error
         if found != self._identity:
             raise StoreUnavailable(StoreTrouble.MISSING, f"{self._path}: replaced by another file while open")
+
+    def _refused(self, error: OSError) -> StoreUnavailable:
+        trouble = _REFUSALS.get(error.errno or 0, StoreTrouble.IO)
+        return StoreUnavailable(trouble, f"{self._path}: {error.strerror}")
 
 
 def _identity(path: Path) -> tuple[int, int]:
