@@ -41,7 +41,7 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple
 
 HELLO = 0
 FAILED = 1
@@ -64,11 +64,11 @@ class ProtocolError(Exception):
 
 class Frame(NamedTuple):
     kind: int
-    head: Dict[str, Any]
+    head: dict[str, Any]
     body: bytes
 
 
-def encode(kind: int, head: Optional[Dict[str, Any]] = None, body: bytes = b"") -> bytes:
+def encode(kind: int, head: dict[str, Any] | None = None, body: bytes = b"") -> bytes:
     """The bytes of one frame."""
     return encode_head(kind, json.dumps(head).encode() if head else b"", len(body)) + body
 
@@ -78,7 +78,7 @@ def encode_head(kind: int, head: bytes, body_length: int) -> bytes:
     return _PREFIX.pack(_AFTER_LENGTH + len(head) + body_length, kind, len(head)) + head
 
 
-def decode_prefix(data: bytes) -> Tuple[int, int, int]:
+def decode_prefix(data: bytes | bytearray) -> tuple[int, int, int]:
     """``(kind, head_length, body_length)`` of the frame that begins with these ``PREFIX_SIZE`` bytes.
 
     :raises ProtocolError: lengths that no peer of ours sends.
@@ -90,7 +90,7 @@ def decode_prefix(data: bytes) -> Tuple[int, int, int]:
     return kind, head_length, body_length
 
 
-def decode_head(data: bytes) -> Dict[str, Any]:
+def decode_head(data: bytes) -> dict[str, Any]:
     """
     :raises ProtocolError: not a JSON object.
     """
