@@ -22,10 +22,15 @@ class ModelUnusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """A registered version. ``version`` is a number in text, also when an alias was asked for."""
+    """A registered version. ``version`` is a number in text, also when an alias was asked for.
+
+    ``uid`` tells it from a later version that got the same number after this one was deleted. Without it, ``fetch`` means the one
+    that was looked up last, else the one whose files were fetched last.
+    """
 
     name: str
     version: str
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ phrase's first letter: the comparison is case-sensitive, and the text stays read
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from lakeserve.domain.errors import RETRY_PHRASES, LakeserveError
@@ -21,6 +22,15 @@ def render_error(error: LakeserveError) -> tuple[int, dict[str, Any], dict[str, 
     """Status, JSON body and headers."""
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     return error.status, {"error_code": error.code, "message": _disarm(error.message)}, headers
+
+
+def render_stream_error(error: LakeserveError) -> bytes:
+    """The last events of a stream that cannot go on: data lines only, because MLflow's client accepts nothing else.
+
+    The shape is the one on which the OpenAI client raises.
+    """
+    told = {"error": {"message": _disarm(error.message), "type": error.code, "code": error.status}}
+    return b"data: " + json.dumps(told).encode() + b"\n\ndata: [DONE]\n\n"
 
 
 def _disarm(message: str) -> str:

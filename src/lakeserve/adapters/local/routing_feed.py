@@ -1,0 +1,194 @@
+"""The routing table's way from the controller to every gateway, over a Unix socket.
+
+The controller holds the latest of everything (:class:`FeedServer`, a ``Publisher``). A gateway that connects gets the
+whole as a run of lines that ends with ``synced``, then one line for each change. It builds its next table beside the
+current one and replaces it whole (:class:`FeedClient`); while the controller is away it goes on with what it has.
+
+Lines are JSON objects: ``{"put": ENDPOINT}``, ``{"drop": NAME}``, ``{"principals": [[DIGEST, PRINCIPAL], …]}`` and
+``{"synced": true}``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from lakeserve.domain.principal import AccessList, Level, Principal
+from lakeserve.domain.routing import EndpointRoutes, EntityRoute, RoutingTable
+
+_log = logging.getLogger(__name__)
+_MAX_LINE = 64 * 1024 * 1024
+_MAX_BEHIND = 64 * 1024 * 1024
+_RETRY_S = 0.1
+
+
+class FeedServer:
+    """Bound to a socket by :meth:`start`; what is published before gateways connect waits for them."""
+
+    def __init__(self) -> None:
+        self._endpoints: dict[str, EndpointRoutes] = {}
+        self._principals: dict[str, Principal] = {}
+        self._complete = False
+        self._gateways: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, str(path))
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for gateway in list(self._gateways):
+            gateway.close()
+
+    def publish(self, routes: EndpointRoutes) -> None:
+        if self._endpoints.get(routes.name) != routes:
+            self._endpoints[routes.name] = routes
+            self._tell({"put": _endpoint_out(routes)})
+
+    def withdraw(self, endpoint_name: str, endpoint_id: str) -> None:
+        current = self._endpoints.get(endpoint_name)
+        if current is not None and current.id == endpoint_id:
+            del self._endpoints[endpoint_name]
+            self._tell({"drop": endpoint_name})
+
+    def publish_principals(self, principals: Iterable[tuple[str, Principal]]) -> None:
+        self._principals = dict(principals)
+        self._tell(self._principals_line())
+
+    def complete(self) -> None:
+        self._complete = True
+        self._tell({"synced": True})
+
+    def _principals_line(self) -> dict[str, Any]:
+        return {"principals": [[digest, _principal_out(p)] for digest, p in self._principals.items()]}
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        line = orjson.dumps(message) + b"\n"
+        for gateway in list(self._gateways):
+            if gateway.transport.get_write_buffer_size() > _MAX_BEHIND:
+                # It has stopped reading. Cut off, it connects again and starts from the whole.
+                gateway.transport.abort()
+                self._gateways.discard(gateway)
+            else:
+                gateway.write(line)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for routes in self._endpoints.values():
+            writer.write(orjson.dumps({"put": _endpoint_out(routes)}) + b"\n")
+        writer.write(orjson.dumps(self._principals_line()) + b"\n")
+        if self._complete:
+            writer.write(b'{"synced":true}\n')
+        self._gateways.add(writer)
+        try:
+            await reader.read()  # gateways say nothing; this waits for their end
+        except ConnectionError:
+            pass
+        finally:
+            self._gateways.discard(writer)
+            writer.close()
+
+
+class FeedClient:
+    """Follows the feed for one gateway. ``on_table`` is called with each new table, in the event loop."""
+
+    def __init__(self, path: Path, on_table: Callable[[RoutingTable], None]) -> None:
+        self._path = path
+        self._on_table = on_table
+        self._table = RoutingTable()
+        self.connected = False
+        self.synced = asyncio.Event()
+
+    async def follow(self) -> None:
+        """Forever: a lost controller is waited for, and the last table stays in use."""
+        while True:
+            try:
+                await self._follow_one()
+            except (OSError, ValueError) as error:
+                _log.debug("routing feed: %s", error)
+            self.connected = False
+            await asyncio.sleep(_RETRY_S)
+
+    async def _follow_one(self) -> None:
+        reader, writer = await asyncio.open_unix_connection(str(self._path), limit=_MAX_LINE)
+        try:
+            endpoints: dict[str, EndpointRoutes] = {}
+            principals: dict[str, Principal] = {}
+            whole = False
+            self.connected = True
+            while line := await reader.readline():
+                message = orjson.loads(line)
+                if "put" in message:
+                    routes = _endpoint_in(message["put"])
+                    endpoints = {**endpoints, routes.name: routes} if whole else _added(endpoints, routes)
+                elif "drop" in message:
+                    endpoints = {name: routes for name, routes in endpoints.items() if name != message["drop"]}
+                elif "principals" in message:
+                    principals = {digest: _principal_in(value) for digest, value in message["principals"]}
+                elif "synced" in message:
+                    whole = True
+                    self.synced.set()
+                if whole:
+                    self._table = RoutingTable(endpoints, principals)
+                    self._on_table(self._table)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+def _added(endpoints: dict[str, EndpointRoutes], routes: EndpointRoutes) -> dict[str, EndpointRoutes]:
+    """Before the first whole table nobody else sees the mapping, so it may grow in place."""
+    endpoints[routes.name] = routes
+    return endpoints
+
+
+def _endpoint_out(routes: EndpointRoutes) -> dict[str, Any]:
+    return {
+        "id": routes.id,
+        "name": routes.name,
+        "updating": routes.updating,
+        "access": {"principals": dict(routes.access.principals), "groups": dict(routes.access.groups)},
+        "entities": [
+            {
+                "name": entity.name,
+                "fingerprint": entity.fingerprint,
+                "percentage": entity.percentage,
+                "workers": entity.workers,
+                "concurrency": entity.concurrency,
+            }
+            for entity in routes.entities
+        ],
+    }
+
+
+def _endpoint_in(data: dict[str, Any]) -> EndpointRoutes:
+    access = AccessList(
+        {name: Level(level) for name, level in data["access"]["principals"].items()},
+        {name: Level(level) for name, level in data["access"]["groups"].items()},
+    )
+    entities = tuple(
+        EntityRoute(e["name"], e["fingerprint"], e["percentage"], tuple(e["workers"]), e["concurrency"])
+        for e in data["entities"]
+    )
+    return EndpointRoutes(data["id"], data["name"], access, entities, data["updating"])
+
+
+def _principal_out(principal: Principal) -> dict[str, Any]:
+    return {
+        "id": principal.id,
+        "name": principal.name,
+        "display_name": principal.display_name,
+        "groups": principal.groups,
+    }
+
+
+def _principal_in(data: dict[str, Any]) -> Principal:
+    return Principal(data["id"], data["name"], data["display_name"], tuple(data["groups"]))

@@ -1,0 +1,106 @@
+"""The server's side of a worker's socket: whole frames over an asyncio transport.
+
+One object serves both users. The controller connects to learn when a worker is ready, and that it has ended; a gateway connects to
+send requests. See :mod:`lakeserve_worker.protocol` for the frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from lakeserve_worker import protocol
+from lakeserve_worker.protocol import Frame
+
+
+class WorkerGone(ConnectionError):
+    """The worker's end of the socket is closed."""
+
+
+class WorkerSocket(asyncio.Protocol):
+    """Frames in the order they come. ``closed`` is done when the connection is."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._frames: deque[Frame] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._lost = False
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows the type
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        buffer = self._buffer
+        buffer += data
+        try:
+            while len(buffer) >= protocol.PREFIX_SIZE:
+                kind, head_length, body_length = protocol.decode_prefix(buffer)
+                body_at = protocol.PREFIX_SIZE + head_length
+                end = body_at + body_length
+                if len(buffer) < end:
+                    return
+                head = protocol.decode_head(bytes(buffer[protocol.PREFIX_SIZE : body_at]))
+                self._frames.append(Frame(kind, head, bytes(buffer[body_at:end])))
+                del buffer[:end]
+                self._wake()
+        except protocol.ProtocolError:
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        if not self.closed.done():
+            self.closed.set_result(None)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    @property
+    def lost(self) -> bool:
+        return self._lost
+
+    def send(self, kind: int, head: dict[str, Any], body: bytes = b"") -> None:
+        """
+        :raises WorkerGone: the connection is closed.
+        """
+        if self._lost or self._transport is None:
+            raise WorkerGone
+        self._transport.write(protocol.encode(kind, head, body))
+
+    async def receive(self) -> Frame:
+        """The next frame. One caller at a time.
+
+        :raises WorkerGone: the connection was closed before a whole one had come.
+        """
+        while not self._frames:
+            if self._lost:
+                raise WorkerGone
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return self._frames.popleft()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close without waiting for what is still unsent."""
+        self._lost = True
+        if self._transport is not None:
+            self._transport.abort()
+
+
+async def connect(address: str) -> WorkerSocket:
+    """
+    :raises OSError: nothing listens there.
+    """
+    _, connection = await asyncio.get_running_loop().create_unix_connection(WorkerSocket, address)
+    return connection

@@ -1,0 +1,194 @@
+"""Model workers as processes of this machine: forked from a zygote or started by exec, watched until they end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from lakeserve.adapters.local import worker_socket
+from lakeserve.adapters.local.launcher import Launch, Launcher, LaunchFailed, Living
+from lakeserve.adapters.local.worker_socket import WorkerGone, WorkerSocket
+from lakeserve.adapters.local.zygotes import KIND as ZYGOTE
+from lakeserve.adapters.local.zygotes import WORKER_PROGRAM, ZygoteFailed, Zygotes, model_environment, wants_exec
+from lakeserve.ports.workers import Lost, Worker, WorkerFailed, WorkerSpec
+from lakeserve_worker import protocol
+
+KIND: Final = "worker"
+_ADOPT_LIMIT_S = 30.0
+
+
+class LocalWorkers:
+    """``choice`` is the server's default for how workers start: auto, fork or exec."""
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        zygotes: Zygotes,
+        *,
+        run_dir: Path,
+        environment: Mapping[str, str],
+        supervisor_pid: int,
+        choice: str,
+    ) -> None:
+        self._launcher = launcher
+        self._zygotes = zygotes
+        self._run_dir = run_dir
+        self._environment = model_environment(environment)
+        self._supervisor_pid = supervisor_pid
+        self._choice = choice
+        self._expected: set[str] = set()
+        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._connections: dict[str, WorkerSocket] = {}
+
+    async def start(self, spec: WorkerSpec, lost: Lost) -> Worker:
+        worker_id = f"w-{secrets.token_hex(6)}"
+        address = self._run_dir / f"{worker_id}.sock"
+        worker = Worker(worker_id, str(address), spec.fingerprint, spec.endpoint_id)
+        try:
+            await self._launch(worker, spec)
+            connection = await self._ready(worker, spec.load_limit_s)
+        except LaunchFailed as error:
+            raise WorkerFailed(f"The model's process could not be started: {error}.") from error
+        except BaseException:
+            self._expected.add(worker_id)
+            await asyncio.shield(self._launcher.stop(worker_id, 0))
+            raise
+        self._watch(worker, connection, lost)
+        return worker
+
+    async def drain(self, worker: Worker, limit_s: float) -> None:
+        self._expected.add(worker.id)
+        # The worker ends when its last connection is closed; ours is one of them.
+        if connection := self._connections.pop(worker.id, None):
+            connection.close()
+        await self._launcher.stop(worker.id, limit_s)
+        await self._launcher.exit_of(worker.id)
+
+    async def kill(self, worker: Worker) -> None:
+        await self.drain(worker, 0)
+
+    async def adopt(self, endpoint_ids: frozenset[str], lost: Lost) -> list[Worker]:
+        living = await self._launcher.list()
+        for process in living:
+            if process.kind == ZYGOTE:
+                await self._zygotes.adopt(process)
+            elif process.kind != KIND or process.note["endpoint_id"] not in endpoint_ids:
+                # Commands belong to a controller that is gone, and their results with it.
+                await self._launcher.stop(process.id, 0)
+        workers = [_worker(p) for p in living if p.kind == KIND and p.note["endpoint_id"] in endpoint_ids]
+        adopted = await asyncio.gather(*(self._adopt_one(worker, lost) for worker in workers))
+        return [worker for worker in adopted if worker is not None]
+
+    async def _adopt_one(self, worker: Worker, lost: Lost) -> Worker | None:
+        try:
+            connection = await self._ready(worker, _ADOPT_LIMIT_S)
+        except WorkerFailed:
+            self._expected.add(worker.id)
+            await self._launcher.stop(worker.id, 0)
+            return None
+        self._watch(worker, connection, lost)
+        return worker
+
+    async def _launch(self, worker: Worker, spec: WorkerSpec) -> None:
+        note = {"endpoint_id": spec.endpoint_id, "fingerprint": spec.fingerprint, "address": worker.address}
+        told = self._told(worker, spec)
+        if not wants_exec(self._choice, spec.environment_vars):
+            try:
+                zygote = await self._zygotes.of(spec.environment)
+                if zygote.fork_safe or self._forced_fork(spec):
+                    pid = await self._zygotes.fork(zygote, told)
+                    await self._launcher.adopt(worker.id, KIND, pid, note)
+                    return
+            except ZygoteFailed as error:
+                log = self._zygotes.log_of(spec.environment)
+                raise WorkerFailed(_with_log(f"The model's environment could not be loaded: {error}.", log)) from error
+        await self._launcher.start(
+            Launch(
+                worker.id,
+                KIND,
+                [str(spec.environment.python), "-s", str(WORKER_PROGRAM), "worker"],
+                {**self._environment, **spec.environment_vars},
+                spec.log_file,
+                stdin=json.dumps(told) + "\n",
+                listen=Path(worker.address),
+                note=note,
+            )
+        )
+
+    def _forced_fork(self, spec: WorkerSpec) -> bool:
+        return spec.environment_vars.get("LAKESERVE_WORKER_START", self._choice) == "fork"
+
+    def _told(self, worker: Worker, spec: WorkerSpec) -> dict[str, Any]:
+        return {
+            "worker_id": worker.id,
+            "socket": worker.address,
+            "model_path": str(spec.package.path),
+            "endpoint_name": spec.endpoint_name,
+            "entity_name": spec.entity_name,
+            "environment": dict(spec.environment_vars),
+            "log_file": str(spec.log_file),
+            "execution_limit_s": spec.execution_limit_s,
+            "preload_file": str(spec.environment.preload_file),
+            "supervisor_pid": self._supervisor_pid,
+        }
+
+    async def _ready(self, worker: Worker, limit_s: float) -> WorkerSocket:
+        """Wait for its first frame, which it sends when the model has been loaded or has failed to."""
+        try:
+            async with asyncio.timeout(limit_s):
+                connection = await worker_socket.connect(worker.address)
+                frame = await connection.receive()
+        except TimeoutError:
+            raise WorkerFailed(f"The model did not finish loading within {limit_s:.0f} s.") from None
+        except (OSError, WorkerGone):
+            code = await self._launcher.exit_of(worker.id)
+            self._launcher.forget(worker.id)
+            raise WorkerFailed(f"The model's process {how(code)} while loading the model.") from None
+        if frame.kind != protocol.HELLO:
+            connection.close()
+            raise WorkerFailed(str(frame.head.get("message", "The model could not be loaded.")))
+        return connection
+
+    def _watch(self, worker: Worker, connection: WorkerSocket, lost: Lost) -> None:
+        self._connections[worker.id] = connection
+        self._watches[worker.id] = asyncio.create_task(self._until_end(worker, lost), name=f"watch {worker.id}")
+
+    async def _until_end(self, worker: Worker, lost: Lost) -> None:
+        code = await self._launcher.exit_of(worker.id)
+        self._launcher.forget(worker.id)
+        if connection := self._connections.pop(worker.id, None):
+            connection.close()
+        with contextlib.suppress(OSError):
+            Path(worker.address).unlink(missing_ok=True)
+        del self._watches[worker.id]
+        if worker.id in self._expected:
+            self._expected.discard(worker.id)
+        else:
+            await lost(worker, f"The model's process {how(code)}.")
+
+
+def _worker(living: Living) -> Worker:
+    return Worker(living.id, living.note["address"], living.note["fingerprint"], living.note["endpoint_id"])
+
+
+def how(code: int) -> str:
+    """How a process ended, as the predicate of a sentence."""
+    if code >= 0:
+        return f"ended with exit status {code}"
+    with contextlib.suppress(ValueError):
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"was ended by signal {-code}"
+
+
+def _with_log(sentence: str, log: Path) -> str:
+    with contextlib.suppress(OSError):
+        lines = log.read_text(errors="replace").strip().splitlines()
+        if lines:
+            return f"{sentence} {lines[-1][:500]}"
+    return sentence

@@ -1,0 +1,100 @@
+"""The controller process: the store, the reconcilers and the control API.
+
+There is one, and it is the only process that opens the database (docs/decisions/0001).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from lakeserve.adapters.local.clock import RandomIds, SystemClock
+from lakeserve.adapters.local.commands import Commands
+from lakeserve.adapters.local.environments import UvEnvironments
+from lakeserve.adapters.local.launcher import Launcher
+from lakeserve.adapters.local.logs import FileLogs
+from lakeserve.adapters.local.routing_feed import FeedServer
+from lakeserve.adapters.local.workers import LocalWorkers
+from lakeserve.adapters.local.zygotes import Zygotes
+from lakeserve.adapters.mlflow.client import RegistryModels
+from lakeserve.adapters.sql.database import Database, sqlite_url
+from lakeserve.adapters.sql.store import SqlEndpointStore, SqlTokenStore
+from lakeserve.bootstrap import process
+from lakeserve.control.credentials import Credentials
+from lakeserve.control.deployment import Parts
+from lakeserve.control.endpoints import Endpoints
+from lakeserve.control.reconciler import Reconcilers
+from lakeserve.http.control import ControlSettings, create_app
+from lakeserve.settings import Settings
+
+_GRACEFUL_S = 2
+_LOG_CHECK_S = 15.0
+
+
+async def controller(settings: Settings) -> None:
+    clock, ids = SystemClock(), RandomIds()
+    database = await Database.open(sqlite_url(settings.data_dir / "lakeserve.db"))
+    launcher = await Launcher.connect(settings.socket("supervisor"))
+    feed = FeedServer()
+    await feed.start(settings.socket("routing"))
+    credentials = Credentials(SqlTokenStore(database), feed, clock)
+    await credentials.install_admin(settings.admin_name, settings.admin_digest)
+    await credentials.load()
+    models = RegistryModels(settings.socket("registry"), settings.data_dir)
+    logs = FileLogs(settings.data_dir / "logs" / "endpoints", clock)
+    store = SqlEndpointStore(database)
+    reconcilers = Reconcilers(store, feed, _parts(settings, launcher, models, logs, clock))
+    await reconcilers.start()
+    endpoints = Endpoints(store=store, models=models, logs=logs, clock=clock, ids=ids, reconcilers=reconcilers)
+    app = create_app(
+        endpoints,
+        ControlSettings(settings.workspace_id, settings.limits.control_bytes),
+        lambda: credentials.principals,
+    )
+    log_task = asyncio.create_task(_cut_logs_back(logs), name="log sizes")
+    await process.server(app, graceful_s=_GRACEFUL_S, uds=str(settings.socket("control"))).serve()
+    log_task.cancel()
+    await reconcilers.close()
+    await asyncio.gather(feed.close(), launcher.close(), models.close(), database.close(), return_exceptions=True)
+
+
+def _parts(settings: Settings, launcher: Launcher, models: RegistryModels, logs: FileLogs, clock: SystemClock) -> Parts:
+    supervisor_pid = os.getppid()
+    zygotes = Zygotes(
+        launcher,
+        run_dir=settings.run_dir,
+        log_dir=settings.data_dir / "logs" / "zygotes",
+        environment=settings.environment,
+        supervisor_pid=supervisor_pid,
+    )
+    workers = LocalWorkers(
+        launcher,
+        zygotes,
+        run_dir=settings.run_dir,
+        environment=settings.environment,
+        supervisor_pid=supervisor_pid,
+        choice=settings.worker_start,
+    )
+    return Parts(
+        models=models,
+        environments=UvEnvironments(
+            settings.data_dir, Commands(launcher, settings.run_dir), environ=settings.environment
+        ),
+        workers=workers,
+        logs=logs,
+        clock=clock,
+        env_manager=settings.env_manager,
+        execution_s=settings.limits.execution_s,
+        load_s=settings.limits.load_s,
+        drain_s=settings.limits.drain_s,
+    )
+
+
+async def _cut_logs_back(logs: FileLogs) -> None:
+    while True:
+        await asyncio.sleep(_LOG_CHECK_S)
+        await asyncio.to_thread(logs.cut_back)
+
+
+if __name__ == "__main__":
+    process.run(controller)

@@ -1,0 +1,256 @@
+"""One served entity on its way from a registered model to running workers, and kept there.
+
+    fetch the model's files ─▶ its environment ─▶ the first worker ─▶ READY ─▶ the other workers
+                                                       ▲                 │ a worker is lost
+                                                       └── with back-off ┘
+
+A deployment that has never been ready fails at the first error, and the update that it belongs to with it. One that has
+been ready is *proven*: its errors are met by trying again, for as long as it is wanted. The first worker starts alone,
+because a model that cannot be loaded should fail once, and because the zygote learns from it what to import for the
+others.
+
+The deployment writes no state. It has a ``status`` and ``workers``, and calls ``changed`` when either did; the reconciler
+does the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from lakeserve.domain.endpoint import Deployment, DeploymentState, ServedEntity, Step
+from lakeserve.ports.clock import Clock
+from lakeserve.ports.environments import Environment, EnvironmentFailed, Environments
+from lakeserve.ports.logs import Logs
+from lakeserve.ports.models import ModelNotFound, ModelPackage, Models, ModelUnusable, ModelVersion, RegistryUnavailable
+from lakeserve.ports.workers import Worker, WorkerFailed, Workers, WorkerSpec
+
+_log = logging.getLogger(__name__)
+
+ENV_MANAGER = "LAKESERVE_ENV_MANAGER"
+"""A variable of a served entity: ``local`` runs it in the server's own environment, ``uv`` in one built for the model."""
+
+_REGISTRY_RETRY_S = 1.0
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 60.0
+_STABLE_AFTER_S = 30.0
+
+PermanentErrors = (ModelNotFound, ModelUnusable, EnvironmentFailed, WorkerFailed)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What deployments act through, and their limits in seconds."""
+
+    models: Models
+    environments: Environments
+    workers: Workers
+    logs: Logs
+    clock: Clock
+    env_manager: str
+    execution_s: float
+    load_s: float
+    drain_s: float
+
+
+class EntityDeployment:
+    """Of the entities of one endpoint that have the same fingerprint; usually that is one."""
+
+    def __init__(
+        self, parts: Parts, *, endpoint_id: str, endpoint_name: str, entity: ServedEntity, changed: Callable[[], None]
+    ) -> None:
+        self._parts = parts
+        self._endpoint_id = endpoint_id
+        self._endpoint_name = endpoint_name
+        self._entity = entity
+        self._changed = changed
+        self._target = 1
+        self._proven = False
+        self._workers: list[Worker] = []
+        self._wake = asyncio.Event()
+        self._losses = _Losses(parts.clock)
+        self._background: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self.status = Deployment()
+
+    @property
+    def workers(self) -> tuple[Worker, ...]:
+        return tuple(self._workers)
+
+    def begin(self, *, proven: bool, adopted: list[Worker], target: int) -> None:
+        """Start working towards ``target`` workers. ``proven``: it has been ready in an earlier life of the controller."""
+        self._proven = proven or bool(adopted)
+        self._workers = list(adopted)
+        self._target = target
+        if self._workers:
+            self.status = Deployment(DeploymentState.READY, "", Step.SERVING)
+        elif self._proven:
+            self.status = Deployment(DeploymentState.RECOVERING, "Starting again", Step.QUEUED)
+        self._task = asyncio.create_task(self._run(), name=f"deployment {self._endpoint_name}/{self._entity.name}")
+
+    def resize(self, target: int) -> None:
+        if target == self._target:
+            return
+        self._target = target
+        surplus = self._workers[target:]
+        del self._workers[target:]
+        for worker in surplus:
+            self._later(self._parts.workers.drain(worker, self._parts.drain_s))
+        self._wake.set()
+        self._changed()
+
+    async def end(self) -> None:
+        """Stop working, let the workers finish what they hold, and return when they are gone."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        workers, self._workers = self._workers, []
+        drains = [self._parts.workers.drain(worker, self._parts.drain_s) for worker in workers]
+        await asyncio.gather(*drains, *self._background, return_exceptions=True)
+
+    async def on_lost(self, worker: Worker, how: str) -> None:
+        """A worker ended unasked."""
+        if worker not in self._workers:
+            return
+        self._workers.remove(worker)
+        self._losses.add()
+        self._say(f"{how} A new one takes its place.")
+        if not self._workers:
+            self._set(DeploymentState.RECOVERING, f"{how} Starting again.", Step.STARTING_WORKERS)
+        self._wake.set()
+        self._changed()
+
+    # The way there
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._deploy_and_keep()
+            except PermanentErrors as error:
+                self._say(f"Failed: {error}")
+                if not self._proven:
+                    self._set(DeploymentState.FAILED, str(error), Step.ENDED)
+                    return
+                message = str(error)
+            except Exception:  # noqa: BLE001
+                # The boundary of this task: a bug must not leave an endpoint without anybody who looks after it.
+                _log.exception("deployment of %s", self._endpoint_name)
+                message = "An internal error occurred; the server's log has details."
+                if not self._proven:
+                    self._set(DeploymentState.FAILED, message, Step.ENDED)
+                    return
+            self._losses.add()
+            if not self._workers:
+                self._set(DeploymentState.RECOVERING, f"Trying again: {message}", self.status.step)
+            await asyncio.sleep(self._losses.pause())
+
+    async def _deploy_and_keep(self) -> None:
+        package = await self._fetch()
+        environment = await self._environment(package)
+        spec = self._spec(package, environment)
+        while True:
+            self._wake.clear()
+            missing = self._target - len(self._workers)
+            if missing <= 0:
+                await self._wake.wait()
+                continue
+            await asyncio.sleep(self._losses.pause())
+            if self._workers:
+                await self._start_several(spec, missing)
+            else:
+                await self._start_first(spec)
+
+    async def _fetch(self) -> ModelPackage:
+        entity = self._entity
+        self._step(Step.FETCHING_MODEL, f"Fetching version {entity.resolved_version} of {entity.entity_name}")
+        while True:
+            try:
+                return await self._parts.models.fetch(ModelVersion(entity.entity_name, entity.resolved_version))
+            except RegistryUnavailable:
+                self._step(Step.FETCHING_MODEL, "Waiting for the model registry")
+                await asyncio.sleep(_REGISTRY_RETRY_S)
+
+    async def _environment(self, package: ModelPackage) -> Environment:
+        manager = self._entity.environment_vars.get(ENV_MANAGER, self._parts.env_manager)
+        self._step(Step.BUILDING_ENVIRONMENT, "Building the model's environment")
+        environment = await self._parts.environments.ensure(package, local=manager == "local", log=self._say)
+        self._say(f"Environment {environment.key[:24]} is ready ({environment.python}).")
+        return environment
+
+    async def _start_first(self, spec: WorkerSpec) -> None:
+        self._step(Step.STARTING_WORKERS, "Loading the model")
+        await self._start_one(spec)
+        self._proven = True
+        self._say("The model is loaded and serves.")
+
+    async def _start_several(self, spec: WorkerSpec, count: int) -> None:
+        results = await asyncio.gather(*(self._start_one(spec) for _ in range(count)), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _start_one(self, spec: WorkerSpec) -> None:
+        self._workers.append(await self._parts.workers.start(spec, self.on_lost))
+        self._set(DeploymentState.READY, "", Step.SERVING)
+        self._changed()
+
+    def _spec(self, package: ModelPackage, environment: Environment) -> WorkerSpec:
+        return WorkerSpec(
+            endpoint_id=self._endpoint_id,
+            endpoint_name=self._endpoint_name,
+            entity_name=self._entity.name,
+            fingerprint=self._entity.fingerprint,
+            package=package,
+            environment=environment,
+            environment_vars=self._entity.environment_vars,
+            log_file=self._parts.logs.server_log(self._endpoint_id, self._entity.fingerprint),
+            execution_limit_s=self._parts.execution_s,
+            load_limit_s=self._parts.load_s,
+        )
+
+    # Telling
+
+    def _say(self, line: str) -> None:
+        self._parts.logs.append_build(self._endpoint_id, self._entity.fingerprint, line)
+
+    def _step(self, step: Step, message: str) -> None:
+        if self._workers:
+            return  # adopted workers serve while the way is walked again
+        if (self.status.step, self.status.message) != (step, message):
+            self._say(message)
+        state = DeploymentState.RECOVERING if self._proven else DeploymentState.CREATING
+        self._set(state, message, step)
+
+    def _set(self, state: DeploymentState, message: str, step: Step) -> None:
+        status = Deployment(state, message, step)
+        if status != self.status:
+            self.status = status
+            self._changed()
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+class _Losses:
+    """How long to pause before the next start: not at all after a first loss, longer with each one that follows soon."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._count = 0
+        self._last = float("-inf")
+
+    def add(self) -> None:
+        now = self._clock.monotonic()
+        self._count = self._count + 1 if now - self._last < _STABLE_AFTER_S else 1
+        self._last = now
+
+    def pause(self) -> float:
+        if self._count <= 1:
+            return 0.0
+        elapsed = self._clock.monotonic() - self._last
+        return max(0.0, min(_FIRST_PAUSE_S * 2.0 ** min(self._count - 2, 10), _LONGEST_PAUSE_S) - elapsed)

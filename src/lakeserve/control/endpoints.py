@@ -1,0 +1,174 @@
+"""The use cases of serving endpoints. Each checks, commits one change, and hints the reconciler; none waits for processes."""
+
+from __future__ import annotations
+
+from lakeserve.control.operations import NEEDS, Public
+from lakeserve.control.reconciler import Reconcilers
+from lakeserve.domain.endpoint import Endpoint, EndpointConfig, ServedEntity, begin_update
+from lakeserve.domain.errors import (
+    InternalError,
+    PermissionDenied,
+    ResourceAlreadyExists,
+    ResourceConflict,
+    ResourceDoesNotExist,
+    TemporarilyUnavailable,
+)
+from lakeserve.domain.principal import AccessList, Level, Principal
+from lakeserve.domain.requested import (
+    ModelKey,
+    RequestedConfig,
+    RequestedEndpoint,
+    check_endpoint,
+    models_to_resolve,
+    settle,
+)
+from lakeserve.ports.clock import Clock, Ids
+from lakeserve.ports.logs import Logs
+from lakeserve.ports.models import ModelNotFound, Models, RegistryUnavailable
+from lakeserve.ports.store import EndpointStore, NameTaken, StaleRevision
+
+_ATTEMPTS = 5
+
+
+class Endpoints:
+    def __init__(
+        self, *, store: EndpointStore, models: Models, logs: Logs, clock: Clock, ids: Ids, reconcilers: Reconcilers
+    ) -> None:
+        self._store = store
+        self._models = models
+        self._logs = logs
+        self._clock = clock
+        self._ids = ids
+        self._reconcilers = reconcilers
+
+    async def create(self, caller: Principal, requested: RequestedEndpoint) -> Endpoint:
+        """
+        :raises InvalidParameterValue: a rule is broken.
+        :raises ResourceAlreadyExists: the name is in use.
+        :raises ResourceDoesNotExist: no such model, version or alias.
+        """
+        check_endpoint(requested)
+        if await self._store.find(requested.name) is not None:
+            raise _taken(requested.name)
+        now = self._clock.now_ms()
+        endpoint = Endpoint(
+            id=self._ids.hex32(),
+            name=requested.name,
+            creator=caller.name,
+            created_at=now,
+            updated_at=now,
+            description=requested.description,
+            route_optimized=requested.route_optimized,
+            tags=requested.tags,
+            extra=requested.extra,
+        )
+        if requested.config is not None:
+            config = await self._settle(requested.config, version=1, creator=caller.name)
+            endpoint = begin_update(endpoint, config, now=now)
+        try:
+            endpoint = await self._store.add(endpoint, AccessList({caller.name: Level.CAN_MANAGE}))
+        except NameTaken:
+            raise _taken(requested.name) from None
+        self._reconcilers.hint(endpoint)
+        return endpoint
+
+    async def update_config(self, caller: Principal, name: str, requested: RequestedConfig) -> Endpoint:
+        """
+        :raises ResourceConflict: another update is running.
+        :raises ResourceDoesNotExist: no such endpoint, model, version or alias.
+        """
+        for _ in range(_ATTEMPTS):
+            endpoint = await self._find(caller, name, "endpoints.update_config")
+            if endpoint.updating:
+                raise ResourceConflict(f"Endpoint {name} is currently updating.")
+            version = endpoint.last_config_version + 1
+            config = await self._settle(requested, version=version, creator=caller.name)
+            try:
+                endpoint = await self._store.save(begin_update(endpoint, config, now=self._clock.now_ms()))
+            except StaleRevision:
+                continue
+            self._reconcilers.hint(endpoint)
+            return endpoint
+        raise TemporarilyUnavailable(f"Endpoint {name} is being changed by others at the same time.")
+
+    async def delete(self, caller: Principal, name: str) -> None:
+        """
+        :raises ResourceDoesNotExist: no such endpoint.
+        """
+        endpoint = await self._find(caller, name, "endpoints.delete")
+        if not await self._store.delete(endpoint.id):
+            raise _missing(name)
+        self._reconcilers.hint(endpoint)
+
+    async def get(self, caller: Principal, name: str) -> tuple[Endpoint, Level]:
+        """The endpoint and the caller's level on it."""
+        endpoint = await self._find(caller, name, "endpoints.get")
+        return endpoint, await self.level(caller, endpoint)
+
+    async def list(self, caller: Principal) -> list[Endpoint]:
+        """Those that the caller may view."""
+        endpoints = await self._store.list()
+        if caller.is_admin:
+            return endpoints
+        return [e for e in endpoints if (await self._store.access(e.id)).allows(caller, Level.CAN_VIEW)]
+
+    async def build_logs(self, caller: Principal, name: str, served_entity: str) -> str:
+        endpoint = await self._find(caller, name, "endpoints.build_logs")
+        return self._logs.read_build(endpoint.id, _served(endpoint, served_entity).fingerprint)
+
+    async def server_logs(self, caller: Principal, name: str, served_entity: str) -> str:
+        endpoint = await self._find(caller, name, "endpoints.logs")
+        return self._logs.read_server(endpoint.id, _served(endpoint, served_entity).fingerprint)
+
+    async def level(self, caller: Principal, endpoint: Endpoint) -> Level:
+        level = (await self._store.access(endpoint.id)).level_of(caller)
+        if level is None:
+            raise _missing(endpoint.name)
+        return level
+
+    async def _find(self, caller: Principal, name: str, operation: str) -> Endpoint:
+        """The endpoint, if the caller may do that with it.
+
+        To a caller who may not even view it, it does not exist.
+        """
+        needed = NEEDS[operation]
+        if needed is None or isinstance(needed, Public):
+            raise InternalError(f"{operation} has no level")
+        endpoint = await self._store.find(name)
+        if endpoint is None:
+            raise _missing(name)
+        level = await self.level(caller, endpoint)
+        if not level.covers(needed):
+            raise PermissionDenied(f"User {caller.name} does not have {needed} permission on endpoint {name}.")
+        return endpoint
+
+    async def _settle(self, requested: RequestedConfig, *, version: int, creator: str) -> EndpointConfig:
+        resolved: dict[ModelKey, str] = {}
+        for key in models_to_resolve(requested):
+            resolved[key] = await self._resolve(*key)
+        now = self._clock.now_ms()
+        return settle(requested, resolved=resolved, version=version, creator=creator, now=now, new_id=self._ids.hex32)
+
+    async def _resolve(self, name: str, version: str) -> str:
+        try:
+            return (await self._models.resolve(name, version)).version
+        except ModelNotFound as error:
+            raise ResourceDoesNotExist(str(error)) from None
+        except RegistryUnavailable as error:
+            raise TemporarilyUnavailable(f"The model registry is not available at the moment: {error}") from None
+
+
+def _served(endpoint: Endpoint, name: str) -> ServedEntity:
+    """The newest config that has such an entity wins: its logs are the ones that somebody waits for."""
+    for config in (endpoint.pending, endpoint.active):
+        if config is not None and (entity := config.entity(name)) is not None:
+            return entity
+    raise ResourceDoesNotExist(f"Served entity '{name}' does not exist in endpoint '{endpoint.name}'.")
+
+
+def _missing(name: str) -> ResourceDoesNotExist:
+    return ResourceDoesNotExist(f"Endpoint with name '{name}' does not exist.")
+
+
+def _taken(name: str) -> ResourceAlreadyExists:
+    return ResourceAlreadyExists(f"Endpoint with name '{name}' already exists.")

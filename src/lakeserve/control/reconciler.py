@@ -1,0 +1,207 @@
+"""Keeps every endpoint as it should be: one task for each, serial inside, parallel across.
+
+A round reads the stored endpoint, makes sure that a deployment works on each served entity that is wanted, stores what the
+deployments have come to (a write that is refused when somebody changed the endpoint meanwhile: then the round starts over),
+publishes the routes, and only then ends what is wanted no longer. Rounds are started by hints: a committed change, or a deployment
+whose status or workers changed. A round can be repeated at any time, so a killed controller simply begins again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from lakeserve.control.deployment import EntityDeployment, Parts
+from lakeserve.domain.endpoint import Deployment as Observed
+from lakeserve.domain.endpoint import DeploymentKey, Endpoint, ServedEntity, observe
+from lakeserve.domain.routing import EndpointRoutes, EntityRoute
+from lakeserve.ports.publisher import Publisher
+from lakeserve.ports.store import EndpointStore, StaleRevision, StoreUnavailable
+from lakeserve.ports.workers import Worker
+
+_log = logging.getLogger(__name__)
+_RETRY_S = 1.0
+
+
+class Reconcilers:
+    """All of them. ``hint`` is how the use cases say that something was committed."""
+
+    def __init__(self, store: EndpointStore, publisher: Publisher, parts: Parts) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._parts = parts
+        self._by_id: dict[str, EndpointReconciler] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Take up every stored endpoint, with the workers of an earlier controller that still serve."""
+        endpoints = await self._store.list()
+        adopted = await self._parts.workers.adopt(frozenset(e.id for e in endpoints), self._on_lost)
+        first_rounds = []
+        for endpoint in endpoints:
+            workers = [worker for worker in adopted if worker.endpoint_id == endpoint.id]
+            first_rounds.append(self._take_up(endpoint, workers).first_round.wait())
+        await asyncio.gather(*first_rounds)
+        self._publisher.complete()
+
+    def hint(self, endpoint: Endpoint) -> None:
+        reconciler = self._by_id.get(endpoint.id)
+        if reconciler is None:
+            self._take_up(endpoint, [])
+        else:
+            reconciler.wake()
+
+    async def close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _take_up(self, endpoint: Endpoint, adopted: list[Worker]) -> EndpointReconciler:
+        reconciler = EndpointReconciler(endpoint, self._store, self._publisher, self._parts, adopted)
+        self._by_id[endpoint.id] = reconciler
+        task = asyncio.create_task(self._run(reconciler), name=f"endpoint {endpoint.name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return reconciler
+
+    async def _run(self, reconciler: EndpointReconciler) -> None:
+        await reconciler.run()
+        del self._by_id[reconciler.endpoint_id]
+
+    async def _on_lost(self, worker: Worker, how: str) -> None:
+        reconciler = self._by_id.get(worker.endpoint_id)
+        if reconciler is not None:
+            await reconciler.on_lost(worker, how)
+
+
+class EndpointReconciler:
+    def __init__(
+        self, endpoint: Endpoint, store: EndpointStore, publisher: Publisher, parts: Parts, adopted: list[Worker]
+    ) -> None:
+        self.endpoint_id = endpoint.id
+        self._name = endpoint.name
+        self._store = store
+        self._publisher = publisher
+        self._parts = parts
+        self._adopted = adopted
+        self._deployments: dict[str, EntityDeployment] = {}
+        self._endings: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self.first_round = asyncio.Event()
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    async def on_lost(self, worker: Worker, how: str) -> None:
+        deployment = self._deployments.get(worker.fingerprint)
+        if deployment is not None:
+            await deployment.on_lost(worker, how)
+
+    async def run(self) -> None:
+        """Until the endpoint is deleted and its last worker has ended."""
+        while True:
+            self._wake.clear()
+            try:
+                if not await self._round():
+                    return
+            except StaleRevision:
+                continue
+            except StoreUnavailable as error:
+                _log.warning("endpoint %s: %s", self._name, error)
+                await asyncio.sleep(_RETRY_S)
+                continue
+            except Exception:  # noqa: BLE001
+                # The boundary of this task: an endpoint must not be left alone because of a bug in one round.
+                _log.exception("endpoint %s", self._name)
+                await asyncio.sleep(_RETRY_S)
+                continue
+            finally:
+                self.first_round.set()
+            await self._wake.wait()
+
+    async def _round(self) -> bool:
+        """False when the endpoint is gone."""
+        endpoint = await self._store.get(self.endpoint_id)
+        if endpoint is None:
+            await self._tear_down()
+            return False
+        self._align(endpoint)
+        endpoint = await self._record(endpoint)
+        access = await self._store.access(endpoint.id)
+        self._publisher.publish(
+            EndpointRoutes(endpoint.id, endpoint.name, access, self._routes(endpoint), endpoint.updating)
+        )
+        self._retire(endpoint)
+        return True
+
+    def _align(self, endpoint: Endpoint) -> None:
+        """A deployment for each wanted fingerprint, with as many workers as the largest of its entities asks for."""
+        wanted: dict[str, list[ServedEntity]] = {}
+        for _, entity in endpoint.desired():
+            wanted.setdefault(entity.fingerprint, []).append(entity)
+        for fingerprint, entities in wanted.items():
+            target = max(max(entity.workload.concurrency.minimum, 1) for entity in entities)
+            deployment = self._deployments.get(fingerprint)
+            if deployment is not None:
+                deployment.resize(target)
+            else:
+                self._begin(endpoint, entities[0], target)
+
+    def _begin(self, endpoint: Endpoint, entity: ServedEntity, target: int) -> None:
+        deployment = EntityDeployment(
+            self._parts, endpoint_id=endpoint.id, endpoint_name=endpoint.name, entity=entity, changed=self.wake
+        )
+        active = endpoint.active.entities if endpoint.active is not None else ()
+        proven = any(other.fingerprint == entity.fingerprint for other in active)
+        adopted = [worker for worker in self._adopted if worker.fingerprint == entity.fingerprint]
+        self._adopted = [worker for worker in self._adopted if worker not in adopted]
+        self._deployments[entity.fingerprint] = deployment
+        deployment.begin(proven=proven, adopted=adopted, target=target)
+
+    async def _record(self, endpoint: Endpoint) -> Endpoint:
+        observed: dict[DeploymentKey, Observed] = {
+            (config.version, entity.name): self._deployments[entity.fingerprint].status
+            for config, entity in endpoint.desired()
+        }
+        changed = observe(endpoint, observed, now=self._parts.clock.now_ms())
+        return endpoint if changed == endpoint else await self._store.save(changed)
+
+    def _routes(self, endpoint: Endpoint) -> tuple[EntityRoute, ...]:
+        if endpoint.active is None:
+            return ()
+        shares = {route.served_entity: route.percentage for route in endpoint.active.routes}
+        return tuple(
+            EntityRoute(
+                entity.name,
+                entity.fingerprint,
+                shares.get(entity.name, 0),
+                tuple(worker.address for worker in self._deployments[entity.fingerprint].workers),
+                entity.workload.concurrency.maximum,
+            )
+            for entity in endpoint.active.entities
+        )
+
+    def _retire(self, endpoint: Endpoint) -> None:
+        wanted = {entity.fingerprint for _, entity in endpoint.desired()}
+        for fingerprint in self._deployments.keys() - wanted:
+            self._later(self._deployments.pop(fingerprint).end())
+        for worker in self._adopted:
+            self._later(self._parts.workers.kill(worker))
+        self._adopted = []
+
+    async def _tear_down(self) -> None:
+        self._publisher.withdraw(self._name, self.endpoint_id)
+        await asyncio.gather(
+            *(deployment.end() for deployment in self._deployments.values()),
+            *(self._parts.workers.kill(worker) for worker in self._adopted),
+            *self._endings,
+            return_exceptions=True,
+        )
+        self._parts.logs.remove(self.endpoint_id)
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)

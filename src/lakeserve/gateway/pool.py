@@ -1,0 +1,132 @@
+"""The workers of one served entity as this gateway sees them, and the short queue in front of them.
+
+A worker takes one request at a time, so an idle connection is a free unit of concurrency. A request that finds none waits
+in line, first come first served; the line is short, and a request that would make it longer is refused. A worker that the
+routing table no longer names gets no further request: its connection is closed when it is idle, which is what the worker
+waits for to end. A pool that is not named any more first serves those who wait in its line already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Collection
+
+from lakeserve.domain.errors import TemporarilyUnavailable, TooManyRequests
+from lakeserve.ports.upstream import Connector, Upstream, UpstreamLost
+
+_FIRST_RETRY_S = 0.05
+_LONGEST_RETRY_S = 1.0
+
+
+class EntityPool:
+    """``queue_limit`` requests may wait, each at most ``queue_s`` seconds."""
+
+    def __init__(self, connect: Connector, *, queue_limit: int, queue_s: float) -> None:
+        self._connect = connect
+        self.queue_limit = queue_limit
+        self._queue_s = queue_s
+        self._idle: deque[Upstream] = deque()
+        self._waiting: deque[asyncio.Future[Upstream]] = deque()
+        self._keepers: dict[str, asyncio.Task[None]] = {}
+        self._retired: set[Upstream] = set()
+        self._at: dict[str, Upstream] = {}
+        self._closing = False
+
+    @property
+    def queued(self) -> int:
+        return len(self._waiting)
+
+    def update(self, workers: Collection[str]) -> None:
+        """The workers to use from now on, by address. Takes a pool that was closed into use again."""
+        self._closing = self._closing and not workers
+        wanted = set(workers)
+        for address in self._keepers.keys() - wanted:
+            self._keepers.pop(address).cancel()
+            self._retire(address)
+        for address in wanted - self._keepers.keys():
+            self._keepers[address] = asyncio.create_task(self._keep(address), name=f"keep {address}")
+
+    def close(self) -> None:
+        """Let go of every worker, once nobody waits for one any more."""
+        self._closing = True
+        if not self._waiting:
+            self.update(())
+
+    async def acquire(self) -> Upstream:
+        """An idle worker's connection; give it back with :meth:`release`.
+
+        :raises TooManyRequests: the line is full.
+        :raises TemporarilyUnavailable: none became free in time.
+        """
+        while self._idle:
+            upstream = self._idle.popleft()
+            if not upstream.lost:
+                return upstream
+        if len(self._waiting) >= self.queue_limit:
+            raise TooManyRequests(
+                "Too many concurrent requests. Consider increasing the provisioned concurrency of the served entity."
+            )
+        return await self._wait()
+
+    def release(self, upstream: Upstream) -> None:
+        if upstream in self._retired:
+            self._retired.discard(upstream)
+            upstream.close()
+        elif not upstream.lost:
+            self._offer(upstream)
+
+    async def _wait(self) -> Upstream:
+        waiter: asyncio.Future[Upstream] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            async with asyncio.timeout(self._queue_s):
+                return await waiter
+        except TimeoutError:
+            raise TemporarilyUnavailable("No worker of the served entity became free in time.") from None
+        except asyncio.CancelledError:
+            # A worker may have been handed over in the very moment that the caller left.
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.release(waiter.result())
+            raise
+        finally:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+            if self._closing and not self._waiting:
+                self.update(())
+
+    def _offer(self, upstream: Upstream) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(upstream)
+                return
+        self._idle.append(upstream)
+
+    def _retire(self, address: str) -> None:
+        upstream = self._at.pop(address, None)
+        if upstream is None:
+            return
+        if upstream in self._idle:
+            self._idle.remove(upstream)
+            upstream.close()
+        elif not upstream.lost:
+            self._retired.add(upstream)
+
+    async def _keep(self, address: str) -> None:
+        """Stay connected to one worker for as long as the table names it."""
+        pause = _FIRST_RETRY_S
+        while True:
+            try:
+                upstream = await self._connect(address)
+            except UpstreamLost:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_RETRY_S)
+                continue
+            pause = _FIRST_RETRY_S
+            self._at[address] = upstream
+            self._offer(upstream)
+            await upstream.wait_lost()
+            self._at.pop(address, None)
+            if upstream in self._idle:
+                self._idle.remove(upstream)

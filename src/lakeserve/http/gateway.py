@@ -1,0 +1,176 @@
+"""The application of a gateway process: every request of every client enters here.
+
+Requests to models are answered from memory by the data plane. Everything else is passed on: MLflow's routes to the registry's
+process, after authentication, and the control API to the controller's process, which authenticates for itself. With those two
+gone, models still answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from lakeserve.domain.errors import InternalError, LakeserveError, MethodNotAllowed, RouteNotFound
+from lakeserve.gateway.plane import Admitted, DataPlane, Relay
+from lakeserve.http import guard
+from lakeserve.http.asgi import Header, Receive, Scope, Send, encode_headers, header, send_bytes, send_error, send_json
+from lakeserve.http.body import ClientGone, check_length, read_body
+from lakeserve.http.passing import Passage
+from lakeserve.settings import Limits
+from lakeserve.wire.databricks.errors import render_stream_error
+
+_log = logging.getLogger(__name__)
+
+_REGISTRY_PREFIXES = (
+    "/api/2.0/mlflow",
+    "/api/3.0/mlflow",
+    "/api/4.0/mlflow",
+    "/ajax-api/",
+    "/static-files/",
+    "/v1/traces",
+)
+_REGISTRY_PATHS = frozenset(("/graphql", "/get-artifact", "/model-versions/get-artifact", "/version"))
+_INTERNAL = "/_lakeserve"
+
+
+class GatewayApp:
+    """``is_synced`` tells whether the routing table has come from the controller at least once."""
+
+    def __init__(
+        self, plane: DataPlane, *, control: Passage, registry: Passage, limits: Limits, is_synced: Callable[[], bool]
+    ) -> None:
+        self._plane = plane
+        self._control = control
+        self._registry = registry
+        self._limits = limits
+        self._is_synced = is_synced
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request_id = str(uuid.uuid4())
+        started = _Started(send)
+        try:
+            path = guard.check(scope, max_headers=self._limits.header_count, max_header_bytes=self._limits.header_bytes)
+            await self._route(scope, receive, started, path, request_id)
+        except ClientGone:
+            return
+        except LakeserveError as error:
+            await _refuse(started, error, request_id)
+        except Exception:  # noqa: BLE001
+            # The outermost boundary: whatever went wrong, the client gets an answer and the log gets the trace.
+            _log.exception("request %s failed", request_id)
+            await _refuse(
+                started, InternalError("The request could not be answered. The server's log has details."), request_id
+            )
+
+    async def _route(self, scope: Scope, receive: Receive, send: _Started, path: str, request_id: str) -> None:
+        target = _invocation(path)
+        if target is not None:
+            if scope["method"] != "POST":
+                raise MethodNotAllowed(f"Method {scope['method']} is not allowed here; use POST.")
+            await self._invoke(scope, receive, send, *target, request_id)
+        elif path in ("/health", "/ready"):
+            await self._probe(send, path)
+        elif path == _INTERNAL or path.startswith(_INTERNAL + "/"):
+            raise RouteNotFound(f"No API found for '{scope['method']} {path}'.")
+        elif path.startswith(_REGISTRY_PREFIXES) or path in _REGISTRY_PATHS:
+            self._plane.authenticate(header(scope, b"authorization"))
+            await self._registry(scope, receive, send)
+        else:
+            await self._control(scope, receive, send)
+
+    async def _probe(self, send: Send, path: str) -> None:
+        if path == "/health":
+            await send_json(send, 200, {"status": "ok"})
+            return
+        control, registry = await asyncio.gather(self._control.reachable(), self._registry.reachable())
+        ready = self._is_synced()
+        parts = {"gateway": ready, "controller": control, "registry": registry}
+        await send_json(send, 200 if ready else 503, {"status": "ready" if ready else "starting", "parts": parts})
+
+    async def _invoke(
+        self, scope: Scope, receive: Receive, send: Send, name: str, served_entity: str | None, request_id: str
+    ) -> None:
+        admitted = self._plane.admit(header(scope, b"authorization"), name, served_entity)
+        check_length(scope, self._limits.request_bytes)
+        body = await read_body(scope, receive, self._limits.request_bytes)
+        content_type = (header(scope, b"content-type") or b"").decode("latin-1")
+        headers = _answer_headers(admitted, request_id)
+        try:
+            answer = await self._plane.dispatch(admitted, content_type, body, request_id)
+        except LakeserveError as error:
+            await send_error(send, error, headers)
+            return
+        if isinstance(answer, Relay):
+            await _relay(answer, receive, send, headers)
+        else:
+            await send_bytes(send, answer.status, answer.content_type.encode("latin-1"), answer.body, headers)
+
+
+async def _relay(relay: Relay, receive: Receive, send: Send, headers: list[Header]) -> None:
+    """Each piece as it comes. A client that leaves cancels the stream; a worker that dies ends it with a readable event."""
+    start = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), *headers]
+    await send({"type": "http.response.start", "status": 200, "headers": start})
+    watch = asyncio.create_task(_until_gone(receive))
+    watch.add_done_callback(lambda _: relay.cancel())
+    try:
+        async for piece in relay:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    except LakeserveError as error:
+        if not watch.done():
+            await send({"type": "http.response.body", "body": render_stream_error(error), "more_body": True})
+    finally:
+        watch.cancel()
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _answer_headers(admitted: Admitted, request_id: str) -> list[Header]:
+    return encode_headers(
+        {
+            "served-model-name": admitted.entity.name,
+            # Clients in the wild look for either name (serving-api.md 10).
+            "x-databricks-request-id": request_id,
+            "databricks-request-id": request_id,
+        }
+    )
+
+
+def _invocation(path: str) -> tuple[str, str | None] | None:
+    """(endpoint, served entity or None) if the path is one of the two invocation routes."""
+    parts = path.split("/")
+    match parts:
+        case ["", "serving-endpoints", name, "invocations"]:
+            return name, None
+        case ["", "serving-endpoints", name, "served-models", served_entity, "invocations"]:
+            return name, served_entity
+    return None
+
+
+class _Started:
+    """A ``send`` that remembers whether the answer has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def __call__(self, message: Any) -> None:
+        self.begun = True
+        await self._send(message)
+
+
+async def _refuse(send: _Started, error: LakeserveError, request_id: str) -> None:
+    if error.log_level >= logging.WARNING:
+        _log.log(error.log_level, "request %s: %s %s", request_id, error.status, error.message)
+    if send.begun:
+        # Half an answer is out: ending it here without its end makes the server cut the connection, which the client sees.
+        return
+    await send_error(send, error, encode_headers({"x-databricks-request-id": request_id}))
