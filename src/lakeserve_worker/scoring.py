@@ -10,11 +10,11 @@ from __future__ import annotations
 import inspect
 import json
 import time
-from typing import Any
+from typing import Any, Callable
 
 from mlflow.exceptions import MlflowException
 
-from lakeserve_worker import answers, stock
+from lakeserve_worker import answers, fastpath, stock
 from lakeserve_worker.answers import JSON, Answer, Refused
 from lakeserve_worker.streaming import Stream
 
@@ -42,12 +42,12 @@ class Observed:
         self.error: Exception | None = None
 
     def predict(self, data: Any, params: Any = None) -> Any:
-        return self._watch(data, params=params)
+        return self.watch(self._model.predict, data, params=params)
 
-    def _watch(self, data: Any, **params: Any) -> Any:
+    def watch(self, predict: Callable[..., Any], data: Any, **params: Any) -> Any:
         began = time.perf_counter()
         try:
-            result = self._model.predict(data, **params)
+            result = predict(data, **params)
             self.returned = True
         except MlflowException:
             raise
@@ -63,7 +63,7 @@ class ObservedBeforeParams(Observed):
     """MLflow asks ``predict`` for its parameters; that of MLflow before 2.6 has no ``params``."""
 
     def predict(self, data: Any) -> Any:  # type: ignore[override]
-        return self._watch(data)
+        return self.watch(self._model.predict, data)
 
 
 class Scorer:
@@ -73,6 +73,7 @@ class Scorer:
         takes_params = "params" in inspect.signature(model.predict).parameters
         self._observed = (Observed if takes_params else ObservedBeforeParams)(model)
         self._model = model
+        self._fast = fastpath.build(model)
         self._schema = model.metadata.get_input_schema()
         self._params = _names_of_params(model.metadata)
         names = self._schema.input_names() if self._schema is not None and self._schema.has_input_names() else ()
@@ -95,6 +96,9 @@ class Scorer:
     def _score(self, content_type: str, body: bytes) -> Answer:
         if not is_json(content_type):
             return self._ask(content_type, _decode(body) if content_type.startswith(CSV) else body)
+        frame = None if self._fast is None else self._fast.frame(body)
+        if frame is not None:
+            return self._ask_fast(self._fast, frame)
         parsed = _parse(body)
         if not isinstance(parsed, dict):
             # MLflow has the words for what is wrong with it.
@@ -116,6 +120,14 @@ class Scorer:
         if result.status != 200:
             return answers.Failure(result.status, "BAD_REQUEST", result.response).answer()
         return Answer(200, result.mimetype, result.response.encode(), self._observed.predict_ms)
+
+    def _ask_fast(self, path: Any, frame: Any) -> Answer:
+        try:
+            predictions = self._observed.watch(path.predict, frame)
+        except MlflowException as error:
+            error.message = f"Failed to predict data '{frame}'. \nError: {error.message}"
+            raise
+        return Answer(200, JSON, fastpath.dump(predictions), self._observed.predict_ms)
 
     def _stream(self, parsed: dict[str, Any]) -> Answer:
         if not self.streamable:

@@ -71,9 +71,16 @@ def _invocations(data: Any, content_type: str, model: Any, schema: Any) -> Resul
         parsed = _parse(_decode(data), model.metadata, schema)
     else:
         return Result(f"Supported content types are text/csv and application/json. Got '{mime}'.", 415, "text/plain")
-    raw = codec._get_jsonable_obj(_predict(model, parsed), pandas_orient="records")
-    text = json.dumps(raw if parsed.unwrapped else {"predictions": raw}, cls=codec.NumpyEncoder)
-    return Result(text, 200, "application/json")
+    return Result(dump(_predict(model, parsed), unwrapped=parsed.unwrapped), 200, "application/json")
+
+
+def dump(predictions: Any, unwrapped: bool = False) -> str:
+    """The answer's JSON, as MLflow writes it.
+
+    :raises Exception: the prediction cannot be serialised.
+    """
+    raw = codec._get_jsonable_obj(predictions, pandas_orient="records")
+    return json.dumps(raw if unwrapped else {"predictions": raw}, cls=codec.NumpyEncoder)
 
 
 def _predict(model: Any, parsed: Parsed) -> Any:
