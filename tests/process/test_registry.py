@@ -227,6 +227,20 @@ async def test_an_external_registry_that_is_away() -> None:
             process.end()
 
 
+async def test_an_external_server_that_is_away() -> None:
+    with short_folder() as folder:
+        process = RegistryProcess(folder, "--registry", "http://user:hush@127.0.0.1:9")
+        try:
+            process.wait()
+            client = RegistryModels(process.socket, folder)
+            with pytest.raises(RegistryUnavailable) as caught:
+                await client.resolve(NAME, "1")
+            assert str(caught.value) == "The model registry at http://127.0.0.1:9 does not answer."
+            await client.close()
+        finally:
+            process.end()
+
+
 async def test_killed_and_started_again(registries: Registries) -> None:
     """On a copy of the embedded registry's data: a stale socket file and an existing database are no obstacle."""
     with short_folder() as folder:

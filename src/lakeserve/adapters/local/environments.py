@@ -22,6 +22,7 @@ import uv
 
 from lakeserve.adapters.local.file_lock import file_lock
 from lakeserve.adapters.local.interpreters import SERVER_MINOR, base_interpreter, find_interpreter
+from lakeserve.adapters.local.launcher import LaunchFailed
 from lakeserve.adapters.local.requirements import environment_key, minor_of
 from lakeserve.adapters.local.shared_build import SharedBuild
 from lakeserve.adapters.local.uv_tool import reason, redact, uv_environment
@@ -149,7 +150,7 @@ class UvEnvironments:
             raise EnvironmentFailed(
                 f"The environment was not built within {self._limit_s:.0f} seconds. The build log shows how far it came."
             ) from None
-        except OSError as error:
+        except (OSError, LaunchFailed) as error:
             raise EnvironmentFailed(f"The environment could not be built: {redact(str(error))}.") from error
 
     async def _build_locked(self, environment: Environment, requirements: Path, version: str, log: LogLine) -> None:

@@ -9,8 +9,10 @@ connect gets an answer.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import socket
+import sys
 from pathlib import Path
 
 import uvicorn
@@ -40,6 +42,8 @@ def main() -> None:
         lifeline.end_with_parent(options.supervisor_pid)
     if options.life_fd is not None:
         lifeline.end_at_eof(options.life_fd)
+    if importlib.util.find_spec("mlflow") is None:
+        sys.exit("The model registry needs MLflow, which is not installed. Install lakeserve[mlflow].")
     os.umask(0o077)
     app = _external(options) if options.registry else _embedded(options)
     config = uvicorn.Config(

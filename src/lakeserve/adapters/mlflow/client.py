@@ -83,9 +83,9 @@ class RegistryModels:
         """Where the files are already; of a version without a uid, those that came last."""
         if model.uid:
             place = self._place(model)
-            return place if place.is_dir() else None
+            return place if _is_whole(place) else None
         names = self._folder.glob(f"{_digest(model.name, model.version)[:32]}-*")
-        places = [place for place in names if place.is_dir() and "." not in place.name]
+        places = [place for place in names if "." not in place.name and _is_whole(place)]
         return max(places, key=lambda place: place.stat().st_mtime_ns, default=None)
 
     async def _shared_fetch(self, model: ModelVersion, place: Path) -> None:
@@ -102,7 +102,7 @@ class RegistryModels:
             task.exception()  # looked at, also when every caller has left
 
     async def _fetch(self, model: ModelVersion, place: Path) -> None:
-        if await asyncio.to_thread(place.is_dir):
+        if await asyncio.to_thread(_is_whole, place):
             return
         fetched = place.with_name(f"{place.name}.fetched")
         await asyncio.to_thread(_clear, fetched)
@@ -154,6 +154,11 @@ def _not_there(status: int, answer: dict[str, str]) -> Exception:
     return RegistryUnavailable(message)
 
 
+def _is_whole(place: Path) -> bool:
+    """There, and nobody tidied it away in part."""
+    return (place / "MLmodel").is_file()
+
+
 def _clear(fetched: Path) -> None:
     """Remove what an earlier fetch left when it or its process was ended."""
     for left in (fetched, *fetched.parent.glob(f"{fetched.name}.partial-*")):
@@ -168,6 +173,7 @@ def _accept(fetched: Path, place: Path, title: str) -> None:
         raise
     # Its time is that of the original; from now on it says which of several came last.
     os.utime(fetched)
+    shutil.rmtree(place, ignore_errors=True)
     fetched.rename(place)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -162,6 +163,9 @@ def _says_absent(error: MlflowException) -> bool:
 
 def _failed(error: MlflowException) -> Refused:
     text = without_credentials(" ".join(str(error).split()))[:500]
+    silent = re.search(r"API request to (\w+://[^/\s]+)\S* failed with exception", text)
+    if silent:
+        return unavailable(f"The model registry at {silent[1]} does not answer.")
     if _says_absent(error):
         return unusable(f"The model's files cannot be had: {text}")
     return unavailable(f"The model registry cannot be asked: {text}")
