@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 MIB = 1024 * 1024
 
@@ -44,7 +45,8 @@ _PASSED = (
     "NO_PROXY",
     "no_proxy",
 )
-_PASSED_PREFIXES = ("LC_", "UV_", "PIP_", "SSL_CERT_", "CUDA_", "NVIDIA_", "LD_LIBRARY_PATH")
+_PASSED_PREFIXES = ("PYENV_ROOT", "LC_", "UV_", "PIP_", "SSL_CERT_", "CUDA_", "NVIDIA_", "LD_LIBRARY_PATH")
+_REGISTRY_CREDENTIALS = ("MLFLOW_TRACKING_", "MLFLOW_S3_", "AWS_", "AZURE_", "GOOGLE_", "DATABRICKS_")
 _PASSED_SUFFIXES = ("_PROXY", "_proxy")
 
 
@@ -138,7 +140,7 @@ def from_environment(**flags: object) -> Settings:
     chosen: dict[str, Any] = {
         "host": flags.get("host") or environ.get("LAKESERVE_HOST"),
         "port": flags.get("port") if flags.get("port") is not None else _whole(environ, "LAKESERVE_PORT"),
-        "registry": flags.get("registry") or environ.get("LAKESERVE_REGISTRY"),
+        "registry": _registry(flags.get("registry") or environ.get("LAKESERVE_REGISTRY")),
         "env_manager": _one_of(environ, "LAKESERVE_ENV_MANAGER", ("uv", "local")),
         "worker_start": _one_of(environ, "LAKESERVE_WORKER_START", ("auto", "fork", "exec")),
         "admin_name": environ.get("LAKESERVE_ADMIN_NAME"),
@@ -151,6 +153,26 @@ def from_environment(**flags: object) -> Settings:
         environment=_passed(environ),
         **{name: value for name, value in chosen.items() if value is not None},
     )
+
+
+def registry_credentials() -> dict[str, str]:
+    """What MLflow's client needs to reach a registry that is not ours. For the registry's process alone."""
+    return {name: value for name, value in os.environ.items() if name.startswith(_REGISTRY_CREDENTIALS)}
+
+
+def _registry(uri: object) -> str | None:
+    """Absolute, because our processes run elsewhere; without credentials, because every process listing shows it."""
+    if not uri:
+        return None
+    text = str(uri)
+    parts = urlsplit(text)
+    if parts.password:
+        raise ValueError(
+            "the registry's URI must not hold a password; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
+        )
+    if text.startswith("sqlite:///") and not text.startswith("sqlite:////"):
+        return f"sqlite:///{Path(text.removeprefix('sqlite:///')).resolve()}"
+    return text if parts.scheme else str(Path(text).resolve())
 
 
 def _default_data_dir(environ: Mapping[str, str]) -> Path:

@@ -174,14 +174,18 @@ def _parse(body: bytes) -> Any:
     except RecursionError as error:
         raise Refused("Invalid input. The JSON is nested too deeply.") from error
     except ValueError as error:
-        raise Refused(f"Invalid input. Ensure that input is a valid JSON formatted string. Error: '{error}'") from error
+        raise Refused(
+            f"Invalid input. Ensure that input is a valid JSON formatted string. Error: '{error!r}'"
+        ) from error
 
 
 def _decode(body: bytes) -> str:
     try:
         return body.decode()
     except UnicodeDecodeError as error:
-        raise Refused(f"Invalid input. Ensure that input is a valid UTF-8 encoded string. Error: '{error}'") from error
+        raise Refused(
+            f"Invalid input. Ensure that input is a valid UTF-8 encoded string. Error: '{error!r}'"
+        ) from error
 
 
 def _names_of_params(metadata: Any) -> frozenset[str]:

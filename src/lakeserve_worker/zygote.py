@@ -147,7 +147,7 @@ class Zygote:
             request = json.loads(line)
             if isinstance(request, dict) and "fork" in request:
                 return {"pid": self._fork(WorkerSpec.of(request["fork"]))}
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             return {"error": f"{error}"}
         if isinstance(request, dict) and request.get("info"):
             reason = unsafe_to_fork()

@@ -22,6 +22,7 @@ _KEEP_ALIVE_S = 75
 def run(main: Callable[[Settings], Awaitable[None]]) -> None:
     """Run ``main`` with the settings that the supervisor handed over."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     settings = settings_module.from_parent()
 
     async def watched() -> None:

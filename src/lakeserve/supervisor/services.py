@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import os
 import random
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lakeserve import settings as settings_module
@@ -52,15 +52,16 @@ def services(settings: Settings, *, listening: int, life: int) -> list[Service]:
     """
     environment = service_environment(settings, life)
 
-    def service(name: str, *argv: str, inherit: tuple[int, ...] = ()) -> Service:
+    def service(name: str, *argv: str, inherit: tuple[int, ...] = (), more: Mapping[str, str] | None = None) -> Service:
         program = Program(
             argv=[sys.executable, "-m", *argv],
-            environment=environment,
+            environment={**environment, **(more or {})},
             log=str(settings.data_dir / "logs" / f"{name}.log"),
             inherit=[life, *inherit],
         )
         return Service(name, program)
 
+    credentials = settings_module.registry_credentials() if settings.registry else None
     gateways = [
         service(f"gateway-{n}", "lakeserve.bootstrap.gateway", str(listening), inherit=(listening,))
         for n in range(settings.gateways)
@@ -68,7 +69,7 @@ def services(settings: Settings, *, listening: int, life: int) -> list[Service]:
     return [
         *gateways,
         service("controller", "lakeserve.bootstrap.controller"),
-        service("registry", *_registry(settings)),
+        service("registry", *_registry(settings), more=credentials),
     ]
 
 
