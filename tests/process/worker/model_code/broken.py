@@ -1,0 +1,3 @@
+"""Cannot be loaded: needs a library that nobody has."""
+
+import a_library_that_nobody_has  # noqa: F401
