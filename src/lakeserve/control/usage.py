@@ -1,0 +1,89 @@
+"""The usage that all gateways report, added up: totals for the metrics, and what is going on now for the autoscaler.
+
+A gateway reports its totals since its start. What is new in a report is the difference to its former one; a gateway that
+was started again has a new name and begins at zero. When one is gone, what it had in flight is gone with it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from lakeserve.domain.usage import EntityUsage, UsageKey
+from lakeserve.ports.clock import Clock
+
+_WINDOW_S = 60.0
+_SLOT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """At this moment. ``idle_s`` is how long ago the last request was in flight; infinity when there never was one."""
+
+    in_flight: int
+    queued: int
+    idle_s: float
+
+
+class UsageBook:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._reports: dict[str, dict[UsageKey, EntityUsage]] = {}
+        self._totals: dict[UsageKey, EntityUsage] = {}
+        self._past: dict[UsageKey, deque[tuple[float, EntityUsage]]] = {}
+        self._last_busy: dict[UsageKey, float] = {}
+
+    def report(self, gateway: str, usage: Iterable[tuple[UsageKey, EntityUsage]]) -> None:
+        """Take in a gateway's totals; entities that it does not mention have not changed."""
+        now = self._clock.monotonic()
+        known = self._reports.setdefault(gateway, {})
+        for key, current in usage:
+            before = known.get(key)
+            total = self._totals.setdefault(key, EntityUsage())
+            if before is None or current.requests != before.requests or current.in_flight or current.queued:
+                self._last_busy[key] = now
+            total.merge(current)
+            if before is not None:
+                total.merge(before, -1)
+            known[key] = current
+            self._remember(key, now)
+
+    def gone(self, gateway: str) -> None:
+        self._reports.pop(gateway, None)
+
+    def forget(self, endpoint_id: str) -> None:
+        """The endpoint was deleted."""
+        tables: tuple[dict[UsageKey, Any], ...] = (self._totals, self._past, self._last_busy, *self._reports.values())
+        for table in tables:
+            for key in [key for key in table if key[0] == endpoint_id]:
+                del table[key]
+
+    def activity(self, key: UsageKey) -> Activity:
+        current = [report[key] for report in self._reports.values() if key in report]
+        last = self._last_busy.get(key)
+        idle = float("inf") if last is None else self._clock.monotonic() - last
+        in_flight, queued = sum(usage.in_flight for usage in current), sum(usage.queued for usage in current)
+        return Activity(in_flight, queued, 0.0 if in_flight or queued else idle)
+
+    def total(self, key: UsageKey) -> EntityUsage:
+        """Since the controller's start."""
+        return self._totals.get(key, EntityUsage()).copy()
+
+    def last_minute(self, key: UsageKey) -> EntityUsage:
+        """What was added within the last minute, to within five seconds."""
+        recent = self.total(key)
+        horizon = self._clock.monotonic() - _WINDOW_S
+        before = [usage for begin, usage in self._past.get(key, ()) if begin + _SLOT_S <= horizon]
+        if before:
+            recent.merge(before[-1], -1)
+        return recent
+
+    def _remember(self, key: UsageKey, now: float) -> None:
+        """Keep the totals at the end of each slot of time, by the slot's begin."""
+        past = self._past.setdefault(key, deque())
+        begin = past.pop()[0] if past and now - past[-1][0] < _SLOT_S else now
+        past.append((begin, self._totals[key].copy()))
+        while len(past) > 1 and past[1][0] + _SLOT_S <= now - _WINDOW_S:
+            past.popleft()
