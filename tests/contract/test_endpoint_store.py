@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lakeserve.domain.endpoint import Deployment, Endpoint, Tag, UpdateState, begin_update
+from lakeserve.domain.endpoint import Deployment, Endpoint, Tag, UpdateState
+from lakeserve.domain.lifecycle import begin_update
 from lakeserve.domain.principal import AccessList, Level
 from lakeserve.ports.store import EndpointStore, NameTaken, StaleRevision
 from support import endpoints as any_

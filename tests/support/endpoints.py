@@ -89,6 +89,7 @@ def _entity_strategies() -> dict[str, st.SearchStrategy[Any]]:
         "entity_name": texts,
         "entity_version": texts,
         "resolved_version": texts,
+        "model_uid": texts,
         "workload": workloads,
         "scale_to_zero": st.booleans(),
         "environment_vars": st.dictionaries(texts, texts, max_size=3),
@@ -129,6 +130,7 @@ def _endpoint_strategies() -> dict[str, st.SearchStrategy[Any]]:
         "active": st.none() | configs,
         "pending": st.none() | configs,
         "update": st.sampled_from(UpdateState),
+        "stopped": st.booleans(),
         "deployments": st.dictionaries(st.tuples(st.integers(0, 2**31), texts), deployments, max_size=3),
         "extra": extras,
     }

@@ -13,9 +13,8 @@ from lakeserve.domain.endpoint import (
     ServedEntity,
     Step,
     Tag,
-    begin_update,
-    observe,
 )
+from lakeserve.domain.lifecycle import begin_update, observe
 from lakeserve.domain.workload import Workload
 
 CREATED, UPDATED = 1770000000123, 1770003600456

@@ -15,7 +15,8 @@ from typing import Any
 
 from lakeserve.control.deployment import EntityDeployment, Parts
 from lakeserve.domain.endpoint import Deployment as Observed
-from lakeserve.domain.endpoint import DeploymentKey, Endpoint, ServedEntity, observe
+from lakeserve.domain.endpoint import DeploymentKey, Endpoint, ServedEntity
+from lakeserve.domain.lifecycle import observe
 from lakeserve.domain.routing import EndpointRoutes, EntityRoute
 from lakeserve.ports.publisher import Publisher
 from lakeserve.ports.store import EndpointStore, StaleRevision, StoreUnavailable

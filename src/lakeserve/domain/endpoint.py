@@ -1,13 +1,8 @@
-"""A serving endpoint: what was asked for, what is serving, and the pure rules that lead from one to the other.
+"""A serving endpoint: what was asked for and what is serving.
 
 An endpoint has an *active* config, which serves, and while an update runs a *pending* one, whose entities are being
-deployed beside it. Each served entity of either config has a :class:`Deployment` record: its observed state. All
-transitions are the functions below; each takes an endpoint and returns a new one, so the life cycle can be read, drawn
-and tested without any process.
-
-    create ─▶ pending config 1 ─┐            every entity READY  ─▶ pending becomes active   NOT_UPDATING
-    begin_update ─▶ pending n ──┴─ observe ─▶ one entity FAILED   ─▶ siblings ABORTED         UPDATE_FAILED
-                                                                     (the active config keeps serving)
+deployed beside it. Each served entity of either config has a :class:`Deployment` record: its observed state. How one
+state leads to the next is in :mod:`lakeserve.domain.lifecycle`.
 
 Times are epoch milliseconds. ``revision`` grows by one with each stored change and fences stale writers.
 """
@@ -17,11 +12,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from lakeserve.domain.errors import ResourceConflict
 from lakeserve.domain.workload import Workload
 
 
@@ -70,7 +64,8 @@ class ServedEntity:
     """One model version behind an endpoint.
 
     ``entity_version`` is what the user wrote ("3" or "@champion") and is echoed as such; ``resolved_version`` is the
-    version number that it meant when the config was accepted, and the one that is deployed. ``extra`` holds fields that
+    version number that it meant when the config was accepted, and the one that is deployed; ``model_uid`` tells it from
+    another version that gets the same number after the model was deleted and registered anew. ``extra`` holds fields that
     this version of lakeserve does not interpret, so that they survive.
     """
 
@@ -79,6 +74,7 @@ class ServedEntity:
     entity_name: str
     entity_version: str
     resolved_version: str
+    model_uid: str = ""
     workload: Workload
     scale_to_zero: bool = False
     environment_vars: Mapping[str, str] = field(default_factory=dict)
@@ -92,6 +88,7 @@ class ServedEntity:
         runs = {
             "entity": self.entity_name,
             "version": self.resolved_version,
+            "model_uid": self.model_uid,
             "environment_vars": dict(sorted(self.environment_vars.items())),
             "type": self.workload.type,
         }
@@ -143,13 +140,14 @@ class Endpoint:
     active: EndpointConfig | None = None
     pending: EndpointConfig | None = None
     update: UpdateState = UpdateState.NOT_UPDATING
+    stopped: bool = False
     deployments: Mapping[DeploymentKey, Deployment] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def ready(self) -> Ready:
         """READY when every served entity of the active config serves; stays so while an update runs beside it."""
-        if self.active is None:
+        if self.active is None or self.stopped:
             return Ready.NOT_READY
         states = {self.deployment(self.active, entity).state for entity in self.active.entities}
         return Ready.READY if states == {DeploymentState.READY} else Ready.NOT_READY
@@ -163,66 +161,7 @@ class Endpoint:
 
     def desired(self) -> Iterator[tuple[EndpointConfig, ServedEntity]]:
         """Every served entity that should run now: those of the active config, and while updating those of the pending one."""
-        if self.active is not None:
+        if self.active is not None and not self.stopped:
             yield from ((self.active, entity) for entity in self.active.entities)
         if self.pending is not None and self.updating:
             yield from ((self.pending, entity) for entity in self.pending.entities)
-
-
-def begin_update(endpoint: Endpoint, config: EndpointConfig, *, now: int) -> Endpoint:
-    """Put ``config`` beside the active one. The first config of a new endpoint goes the same way.
-
-    :raises ResourceConflict: another update is running.
-    """
-    if endpoint.updating:
-        raise ResourceConflict(f"Endpoint {endpoint.name} is currently updating.")
-    kept = {key: value for key, value in endpoint.deployments.items() if _is_version(key, endpoint.active)}
-    started = {(config.version, entity.name): Deployment() for entity in config.entities}
-    return replace(
-        endpoint,
-        pending=config,
-        update=UpdateState.IN_PROGRESS,
-        last_config_version=config.version,
-        updated_at=now,
-        deployments={**kept, **started},
-    )
-
-
-def observe(endpoint: Endpoint, observed: Mapping[DeploymentKey, Deployment], *, now: int) -> Endpoint:
-    """Take in what the workers are doing, and end the update when that decides it. Unknown keys are ignored."""
-    known = {key: observed.get(key, deployment) for key, deployment in endpoint.deployments.items()}
-    if known != endpoint.deployments:
-        endpoint = replace(endpoint, deployments=known)
-    if endpoint.pending is None or not endpoint.updating:
-        return endpoint
-    states = {endpoint.deployment(endpoint.pending, entity).state for entity in endpoint.pending.entities}
-    if DeploymentState.FAILED in states:
-        return _fail(endpoint, endpoint.pending, now)
-    if states <= {DeploymentState.READY}:
-        return _promote(endpoint, endpoint.pending, now)
-    return endpoint
-
-
-def _promote(endpoint: Endpoint, config: EndpointConfig, now: int) -> Endpoint:
-    kept = {key: value for key, value in endpoint.deployments.items() if _is_version(key, config)}
-    return replace(
-        endpoint, active=config, pending=None, update=UpdateState.NOT_UPDATING, updated_at=now, deployments=kept
-    )
-
-
-def _fail(endpoint: Endpoint, config: EndpointConfig, now: int) -> Endpoint:
-    deployments = {
-        key: _aborted() if _is_version(key, config) and value.state is not DeploymentState.FAILED else value
-        for key, value in endpoint.deployments.items()
-    }
-    return replace(endpoint, update=UpdateState.UPDATE_FAILED, updated_at=now, deployments=deployments)
-
-
-def _aborted() -> Deployment:
-    return Deployment(
-        DeploymentState.ABORTED, "Aborted because another served entity of the same update failed.", Step.ENDED
-    )
-
-
-def _is_version(key: DeploymentKey, config: EndpointConfig | None) -> bool:
-    return config is not None and key[0] == config.version

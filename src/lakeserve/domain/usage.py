@@ -92,4 +92,5 @@ def dump(usage: EntityUsage) -> list[Any]:
 def load(data: Sequence[Any]) -> EntityUsage:
     """The reverse of :func:`dump`."""
     latency, queue, model = (Histogram(list(counts), float(total)) for counts, total in data[5:])
-    return EntityUsage(*data[:5], latency, queue, model)
+    requests, client_errors, server_errors, in_flight, queued = data[:5]
+    return EntityUsage(requests, client_errors, server_errors, in_flight, queued, latency, queue, model)

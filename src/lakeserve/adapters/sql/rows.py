@@ -47,6 +47,7 @@ def endpoint_values(endpoint: Endpoint) -> dict[str, Any]:
             "tags": [{"key": tag.key, "value": tag.value} for tag in endpoint.tags],
             "last_config_version": endpoint.last_config_version,
             "active": None if endpoint.active is None else _config_document(endpoint.active),
+            "stopped": endpoint.stopped,
             "pending": None if endpoint.pending is None else _config_document(endpoint.pending),
             "deployments": [_deployment_document(key, value) for key, value in endpoint.deployments.items()],
             "extra": _plain(endpoint.extra),
@@ -75,6 +76,7 @@ def _endpoint(row: Row[Any], document: Document) -> Endpoint:
         last_config_version=document.get("last_config_version", 0),
         active=None if active is None else _config(active),
         pending=None if pending is None else _config(pending),
+        stopped=document.get("stopped", False),
         deployments=dict(_deployment(item) for item in document.get("deployments", ())),
         extra=document.get("extra", {}),
     )
@@ -108,6 +110,7 @@ def _entity_document(entity: ServedEntity) -> dict[str, Any]:
         "entity_name": entity.entity_name,
         "entity_version": entity.entity_version,
         "resolved_version": entity.resolved_version,
+        "model_uid": entity.model_uid,
         "workload": {
             "size": entity.workload.size,
             "type": entity.workload.type,
@@ -129,6 +132,7 @@ def _entity(document: Document) -> ServedEntity:
         entity_name=document["entity_name"],
         entity_version=document["entity_version"],
         resolved_version=document["resolved_version"],
+        model_uid=document.get("model_uid", ""),
         workload=_workload(document["workload"]),
         scale_to_zero=document.get("scale_to_zero", False),
         environment_vars=document.get("environment_vars", {}),
