@@ -24,7 +24,7 @@ from lakeserve.control.credentials import Credentials
 from lakeserve.control.deployment import Parts
 from lakeserve.control.endpoints import Endpoints
 from lakeserve.control.reconciler import Reconcilers
-from lakeserve.http.control import ControlSettings, create_app
+from lakeserve.http.control import ControlSettings, Services, create_app
 from lakeserve.settings import Settings
 
 _GRACEFUL_S = 2
@@ -47,9 +47,8 @@ async def controller(settings: Settings) -> None:
     await reconcilers.start()
     endpoints = Endpoints(store=store, models=models, logs=logs, clock=clock, ids=ids, reconcilers=reconcilers)
     app = create_app(
-        endpoints,
+        Services(principals=lambda: credentials.principals, endpoints=endpoints),
         ControlSettings(settings.workspace_id, settings.limits.control_bytes),
-        lambda: credentials.principals,
     )
     log_task = asyncio.create_task(_cut_logs_back(logs), name="log sizes")
     await process.server(app, graceful_s=_GRACEFUL_S, uds=str(settings.socket("control"))).serve()

@@ -1,0 +1,47 @@
+"""Serving endpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lakeserve.control.endpoints import Endpoints
+from lakeserve.domain.principal import Level
+from lakeserve.http.control.routes import Call, Routes
+from lakeserve.wire.databricks import bodies, convert
+
+BASE = "/api/2.0/serving-endpoints"
+
+
+def add(routes: Routes, endpoints: Endpoints) -> None:
+    async def create(call: Call) -> Any:
+        requested = convert.parse_create(bodies.read_object(call.body))
+        return convert.render_endpoint(await endpoints.create(call.caller, requested), Level.CAN_MANAGE)
+
+    async def update_config(call: Call) -> Any:
+        requested = convert.parse_config(bodies.read_object(call.body))
+        endpoint = await endpoints.update_config(call.caller, call.path["name"], requested)
+        return convert.render_endpoint(endpoint, await endpoints.level(call.caller, endpoint))
+
+    async def get(call: Call) -> Any:
+        return convert.render_endpoint(*await endpoints.get(call.caller, call.path["name"]))
+
+    async def list_all(call: Call) -> Any:
+        return convert.render_list(await endpoints.list(call.caller))
+
+    async def delete(call: Call) -> Any:
+        await endpoints.delete(call.caller, call.path["name"])
+        return {}  # MLflow's client parses the answer as an object
+
+    async def build_logs(call: Call) -> Any:
+        return {"logs": await endpoints.build_logs(call.caller, call.path["name"], call.path["served"])}
+
+    async def server_logs(call: Call) -> Any:
+        return {"logs": await endpoints.server_logs(call.caller, call.path["name"], call.path["served"])}
+
+    routes.add("POST", BASE, "endpoints.create", create)
+    routes.add("GET", BASE, "endpoints.list", list_all)
+    routes.add("GET", BASE + "/{name}", "endpoints.get", get)
+    routes.add("DELETE", BASE + "/{name}", "endpoints.delete", delete)
+    routes.add("PUT", BASE + "/{name}/config", "endpoints.update_config", update_config)
+    routes.add("GET", BASE + "/{name}/served-models/{served}/build-logs", "endpoints.build_logs", build_logs)
+    routes.add("GET", BASE + "/{name}/served-models/{served}/logs", "endpoints.logs", server_logs)
