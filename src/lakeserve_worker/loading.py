@@ -71,8 +71,10 @@ def _warm_up(scorer: Scorer, spec: WorkerSpec) -> None:
     except OSError:
         return
     faulthandler.dump_traceback_later(spec.execution_limit_s, exit=True, file=2)
-    answer = scorer.score("application/json", example)
-    faulthandler.cancel_dump_traceback_later()
+    try:
+        answer = scorer.score("application/json", example)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
     if answer.status != 200:
         process.log("the model's own example was refused: " + answer.body.decode("utf-8", "replace"))
 

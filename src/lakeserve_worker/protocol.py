@@ -8,8 +8,12 @@ for readiness), or one FAILED, after which the worker ends. Then the peer sends 
 either one RESPONSE, or CHUNK … CHUNK END for a stream. A worker serves its connections in turn, one request at a time.
 A peer that closes its connection in mid-stream cancels the stream.
 
-A worker that got SIGTERM answers what it holds and what its open connections still send, and ends when the last
-connection is closed; peers close theirs when the routing table no longer names the worker.
+A worker that got SIGTERM stops listening (who has connected by then is still served), answers what it holds and what its
+open connections still send, and ends when the last connection is closed; peers close theirs when the routing table no longer
+names the worker. While it loads, SIGTERM ends it at once.
+
+It ends with status 0 after that; 3 when the model could not be loaded (after telling it to those who wait, for at most 10
+seconds); 5 when its supervisor was gone at its start; and in every other way that a model's code can end a process.
 
 ======== ================= ======================================================================================
 kind     direction         head

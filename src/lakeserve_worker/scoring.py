@@ -14,7 +14,7 @@ from typing import Any, Callable
 
 from mlflow.exceptions import MlflowException
 
-from lakeserve_worker import answers, fastpath, stock
+from lakeserve_worker import answers, fastpath, protocol, stock
 from lakeserve_worker.answers import JSON, Answer, Refused
 from lakeserve_worker.streaming import Stream
 
@@ -23,6 +23,8 @@ LAYER_KEYS = ("client_request_id", "usage_context", "databricks_options", "strea
 
 LLM_KEYS = ("messages", "prompt", "input")
 """Any of them at the top level makes the body itself the model's input."""
+
+MAX_BODY = protocol.MAX_FRAME - 64 * 1024
 
 CSV = "text/csv"
 RESPONSES = "agent/v1/responses"
@@ -88,7 +90,10 @@ class Scorer:
         """SystemExit and KeyboardInterrupt of the model pass; every other exception becomes an answer."""
         self._observed.reset()
         try:
-            return self._score(content_type or JSON, body)
+            answer = self._score(content_type or JSON, body)
+            if len(answer.body) > MAX_BODY:
+                raise Refused("The model's prediction is too large to be answered.", 500, "INTERNAL_ERROR")
+            return answer
         # The boundary of a request.
         except Exception as error:  # noqa: BLE001
             return self._failure(error).answer(self._observed.predict_ms)

@@ -4,15 +4,15 @@ Everything happens in the one thread of the process, because that is what most m
 of concurrency is a process. Between requests the loop waits in ``select``; a connection's bytes are collected there until
 they make a whole frame, so a peer that stalls in mid-frame delays nobody.
 
-A request that runs longer than the limit ends the process, even one stuck in native code that holds the interpreter's lock:
-``faulthandler``'s watchdog is a native thread. Arming and disarming it costs about 15 µs.
+A request that runs longer than the limit ends the process (:mod:`lakeserve_worker.watchdog`). What a peer takes to read its
+answer does not count.
 """
 
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import os
+import select
 import selectors
 import signal
 import socket
@@ -20,6 +20,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lakeserve_worker import process, protocol
+from lakeserve_worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from lakeserve_worker.answers import Answer
@@ -62,7 +63,7 @@ class Server:
         self._listener = listener
         self._hello = hello
         self._scorer = scorer
-        self._limit_s = limit_s
+        self._watchdog = Watchdog(limit_s)
         self._draining = False
         self._selector = selectors.DefaultSelector()
         self._inboxes: dict[socket.socket, Inbox] = {}
@@ -79,7 +80,10 @@ class Server:
         signal.signal(signal.SIGTERM, self._drain)
         signal.siginterrupt(signal.SIGTERM, False)
         while not (self._draining and not self._inboxes):
-            for key, _ in self._selector.select():
+            ready = self._selector.select(self._watchdog.patience_s)
+            if not ready:
+                self._watchdog.stop()
+            for key, _ in ready:
                 self._handle(key.fileobj)
             if self._draining and self._listener.fileno() >= 0:
                 self._stop_listening()
@@ -111,9 +115,9 @@ class Server:
             peer, _ = self._listener.accept()
         except OSError:
             return False
-        peer.settimeout(PEER_LIMIT_S)
+        peer.setblocking(False)
         try:
-            peer.sendall(self._hello)
+            self._send(peer, self._hello)
         except OSError:
             peer.close()
             return True
@@ -144,61 +148,74 @@ class Server:
         :raises OSError: the peer is gone, or does not read.
         """
         began = time.monotonic()
-        self._arm(self._limit_s)
+        self._watchdog.watch(self._watchdog.limit_s)
         answer = self._scorer.score(request.head.get("content_type", ""), request.body)
-        faulthandler.cancel_dump_traceback_later()
         if answer.events is None:
-            _send_answer(peer, answer)
+            self._send_answer(peer, answer)
         else:
-            self._relay(peer, answer.events, self._limit_s - (time.monotonic() - began))
-
-    def _arm(self, seconds: float) -> None:
-        faulthandler.dump_traceback_later(max(seconds, 0.001), exit=True, file=2)
+            self._relay(peer, answer.events, self._watchdog.limit_s - (time.monotonic() - began))
 
     def _relay(self, peer: socket.socket, stream: Stream, left_s: float) -> None:
-        """The limit counts what the model takes, not what the peer takes to read.
-
+        """
         :raises OSError: the peer is gone, or does not read.
         """
         try:
             while True:
                 began = time.monotonic()
-                self._arm(left_s)
+                self._watchdog.watch(left_s)
                 event = next(stream, None)
-                faulthandler.cancel_dump_traceback_later()
                 left_s -= time.monotonic() - began
                 if event is None:
                     break
-                _send(peer, protocol.encode(protocol.CHUNK, None, event))
-            _send(peer, protocol.encode(protocol.END, {"predict_ms": stream.predict_ms}))
+                self._send(peer, protocol.encode(protocol.CHUNK, None, event))
+            self._send(peer, protocol.encode(protocol.END, {"predict_ms": stream.predict_ms}))
         finally:
             # A stream that was cut short ends in the model's own code: its ``finally`` runs, within the limit.
-            self._arm(left_s)
+            self._watchdog.watch(left_s)
             stream.close()
-            faulthandler.cancel_dump_traceback_later()
 
+    def _send_answer(self, peer: socket.socket, answer: Answer) -> None:
+        head = b'{"status":%d,"content_type":"%s","predict_ms":%.3f}' % (
+            answer.status,
+            answer.content_type.encode(),
+            answer.predict_ms,
+        )
+        start = protocol.encode_head(protocol.RESPONSE, head, len(answer.body))
+        if len(answer.body) <= _SMALL:
+            self._send(peer, start + answer.body)
+        else:
+            self._send(peer, start)
+            self._send(peer, answer.body)
 
-def _send_answer(peer: socket.socket, answer: Answer) -> None:
-    head = b'{"status":%d,"content_type":"%s","predict_ms":%.3f}' % (
-        answer.status,
-        answer.content_type.encode(),
-        answer.predict_ms,
-    )
-    start = protocol.encode_head(protocol.RESPONSE, head, len(answer.body))
-    if len(answer.body) <= _SMALL:
-        _send(peer, start + answer.body)
-    else:
-        _send(peer, start)
-        _send(peer, answer.body)
-
-
-def _send(peer: socket.socket, data: bytes) -> None:
-    """Unlike ``sendall``, whose time limit is for the whole, this gives up only on a peer that stopped reading.
-
-    :raises OSError: the peer is gone, or does not read.
-    """
-    sent = peer.send(data)
-    if sent < len(data):
-        rest = memoryview(data)[sent:]
+    def _send(self, peer: socket.socket, data: bytes) -> None:
+        """
+        :raises OSError: the peer is gone, or has not read for too long.
+        """
+        rest = memoryview(data)
         while rest:
-            rest = rest[peer.send(rest) :]
+            sent = _send_some(peer, rest)
+            rest = rest[sent:]
+            if sent == 0:
+                self._watchdog.stop()
+                _wait_for_reader(peer)
+
+
+def _send_some(peer: socket.socket, data: memoryview) -> int:
+    """As much as there is room for.
+
+    :raises OSError: the peer is gone.
+    """
+    try:
+        return peer.send(data)
+    except BlockingIOError:
+        return 0
+
+
+def _wait_for_reader(peer: socket.socket) -> None:
+    """
+    :raises OSError: it took too long.
+    """
+    poll = select.poll()
+    poll.register(peer, select.POLLOUT)
+    if not poll.poll(PEER_LIMIT_S * 1000):
+        raise OSError("the peer stopped reading")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import json
+import socket
 import sys
 from pathlib import Path
 
 import pytest
 
 import lakeserve_worker
-from lakeserve_worker import protocol
+from lakeserve_worker import protocol, serving, watchdog
 from lakeserve_worker.serving import Inbox
 from lakeserve_worker.spec import WorkerSpec
 
@@ -80,6 +81,72 @@ def test_a_description_that_lacks_a_field_is_refused(name: str) -> None:
 def test_a_malformed_description_is_refused(fields: object) -> None:
     with pytest.raises(ValueError, match="description"):
         WorkerSpec.of(fields)
+
+
+class FakeAlarm:
+    """Stands in for both ``faulthandler`` and ``time``."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.fires_at: float | None = None
+        self.armed = 0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def dump_traceback_later(self, seconds: float, **_: object) -> None:
+        self.fires_at = self.now + seconds
+        self.armed += 1
+
+    def cancel_dump_traceback_later(self) -> None:
+        self.fires_at = None
+
+
+@pytest.fixture
+def alarm(monkeypatch: pytest.MonkeyPatch) -> FakeAlarm:
+    fake = FakeAlarm()
+    monkeypatch.setattr(watchdog, "faulthandler", fake)
+    monkeypatch.setattr(watchdog, "time", fake)
+    return fake
+
+
+def test_a_watchdog_is_armed_once_for_many_short_requests(alarm: FakeAlarm) -> None:
+    dog = watchdog.Watchdog(60)
+    for _ in range(1000):
+        dog.watch(60)
+        assert alarm.fires_at is not None
+        assert alarm.now + 60 <= alarm.fires_at <= alarm.now + 61
+        alarm.now += 0.01
+    assert alarm.armed <= 11
+
+
+def test_a_stopped_watchdog_does_not_fire(alarm: FakeAlarm) -> None:
+    dog = watchdog.Watchdog(60)
+    assert dog.patience_s is None
+    dog.watch(60)
+    assert dog.patience_s == 1.0
+    dog.stop()
+    assert alarm.fires_at is None
+    assert dog.patience_s is None
+
+
+def test_a_watchdog_takes_what_is_left_of_a_stream(alarm: FakeAlarm) -> None:
+    dog = watchdog.Watchdog(60)
+    for left in (60, 30, 1, 0, -5):
+        dog.watch(left)
+        assert alarm.fires_at is not None
+        assert alarm.now + max(left, 0) <= alarm.fires_at <= alarm.now + max(left, 0) + 1.1
+
+
+def test_a_peer_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "PEER_LIMIT_S", 0.01)
+    writer, reader = socket.socketpair()
+    with writer, reader:
+        writer.setblocking(False)
+        while serving._send_some(writer, memoryview(b"x" * 65536)):
+            pass
+        with pytest.raises(OSError, match="stopped reading"):
+            serving._wait_for_reader(writer)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from harness import Peer, RunningWorker, alive, exec_worker, make_spec, wait_until
-from models import FEATURES, Models
 
 from lakeserve_worker import protocol
+from models import FEATURES, Models
 
 IRIS = {"dataframe_split": {"columns": FEATURES, "data": [[5.1, 3.5, 1.4, 0.2]]}}
 
@@ -240,6 +240,15 @@ def test_the_limit_is_for_a_request_not_for_a_life(fork: Any) -> None:
     with worker.ready_peer() as peer:
         for _ in range(3):
             assert peer.ask({"inputs": "nap"}).status == 200
+
+
+def test_what_a_peer_takes_to_read_does_not_count(fork: Any) -> None:
+    worker, clock = fork("misbehaves", execution_limit_s=0.4), fork("misbehaves")
+    with worker.ready_peer() as slow:
+        slow.send(b'{"inputs": "huge"}')
+        for _ in range(2):
+            assert do(clock, "nap") == "slept"
+        assert slow.answer().status == 200
 
 
 def test_sigterm_ends_an_idle_worker(fork: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,3 +124,17 @@ def test_a_plain_text_becomes_a_message_for_a_responses_agent(peers: Any) -> Non
 def test_the_time_of_the_prediction_is_told(peers: Any) -> None:
     assert peers("misbehaves").ask({"inputs": "nap"}).predict_ms >= 500
     assert peers("misbehaves").ask({"inputs": "pid"}).predict_ms < 500
+
+
+def test_a_prediction_beyond_a_frame_is_an_internal_error(peers: Any) -> None:
+    answer = peers("misbehaves").ask({"inputs": "enormous"})
+    assert (answer.status, answer.json["error_code"]) == (500, "INTERNAL_ERROR")
+    assert peers("misbehaves").ask({"inputs": "pid"}).status == 200
+
+
+def test_agents_are_not_traced_into_a_database_of_their_own(fork: Any) -> None:
+    """MLflow traces them unasked, and without a tracking server it would make a database in the working folder."""
+    worker = fork("responses")
+    assert worker.ask({"input": "hi"}).status == 200
+    assert "database" not in worker.log
+    assert not Path("/mlflow.db").exists()

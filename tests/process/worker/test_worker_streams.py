@@ -103,6 +103,11 @@ def test_agents_stream_their_own_events(module_fork: Any) -> None:
     assert [event["choices"][0]["delta"]["content"] for event in events] == ["one", "two"]
 
 
+def test_a_classic_body_can_be_streamed_too(peer: Peer) -> None:
+    [value] = values(peer.events({"inputs": {"messages": [{"role": "user", "content": "input"}]}, "stream": True}))
+    assert value["input"]["messages"] == [{"role": "user", "content": "input"}]
+
+
 def test_hello_tells_what_can_be_streamed(module_fork: Any) -> None:
     told = {}
     for model in ("streams", "responses", "chat", "echo:none"):

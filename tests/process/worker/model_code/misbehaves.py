@@ -44,6 +44,7 @@ DEEDS = {
     "close_output": close_output,
     "say": say,
     "huge": lambda: "x" * (20 * 1024 * 1024),
+    "enormous": lambda: "x" * (257 * 1024 * 1024),
     "nap": lambda: time.sleep(0.5) or "slept",
     "pid": os.getpid,
     "cwd": os.getcwd,
