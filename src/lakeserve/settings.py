@@ -65,7 +65,17 @@ class Limits:
     queue_per_unit: int = 16
     """Requests that may wait for each unit of concurrency of a served entity; more are refused with 429."""
     queue_s: float = 60.0
-    """Longest wait in that queue."""
+    """Longest wait in that queue for a worker that is busy."""
+    wake_s: float = 300.0
+    """Longest wait while a served entity has no worker at all: it wakes from zero or recovers."""
+    scale_down_s: float = 300.0
+    """A served entity gives up workers that it has not needed for this long."""
+    scale_to_zero_s: float = 1800.0
+    """A served entity with scale-to-zero sleeps after this long without a request."""
+    zygote_s: float = 3600.0
+    """How long the zygote of an environment is kept after its last worker has ended."""
+    worker_bytes: int = 4096 * MIB
+    """Resident memory of one worker; one that grows beyond it is ended."""
     header_bytes: int = 64 * 1024
     header_count: int = 200
     drain_s: float = 600.0

@@ -24,6 +24,8 @@ from lakeserve.control.credentials import Credentials
 from lakeserve.control.deployment import Parts
 from lakeserve.control.endpoints import Endpoints
 from lakeserve.control.reconciler import Reconcilers
+from lakeserve.control.usage import UsageBook
+from lakeserve.domain.scaling import ScalingLimits
 from lakeserve.http.control import ControlSettings, Services, create_app
 from lakeserve.settings import Settings
 
@@ -35,7 +37,8 @@ async def controller(settings: Settings) -> None:
     clock, ids = SystemClock(), RandomIds()
     database = await Database.open(sqlite_url(settings.data_dir / "lakeserve.db"))
     launcher = await Launcher.connect(settings.socket("supervisor"))
-    feed = FeedServer()
+    usage = UsageBook(clock)
+    feed = FeedServer(usage)
     await feed.start(settings.socket("routing"))
     credentials = Credentials(SqlTokenStore(database), feed, clock)
     await credentials.install_admin(settings.admin_name, settings.admin_digest)
@@ -43,16 +46,21 @@ async def controller(settings: Settings) -> None:
     models = RegistryModels(settings.socket("registry"), settings.data_dir)
     logs = FileLogs(settings.data_dir / "logs" / "endpoints", clock)
     store = SqlEndpointStore(database)
-    reconcilers = Reconcilers(store, feed, _parts(settings, launcher, models, logs, clock))
+    reconcilers = Reconcilers(store, feed, _parts(settings, launcher, models, logs, clock), usage)
+    usage.on_queued = reconcilers.on_queued
     await reconcilers.start()
     endpoints = Endpoints(store=store, models=models, logs=logs, clock=clock, ids=ids, reconcilers=reconcilers)
     app = create_app(
         Services(principals=lambda: credentials.principals, endpoints=endpoints),
         ControlSettings(settings.workspace_id, settings.limits.control_bytes),
     )
-    log_task = asyncio.create_task(_cut_logs_back(logs), name="log sizes")
+    chores = [
+        asyncio.create_task(_cut_logs_back(logs), name="log sizes"),
+        asyncio.create_task(reconcilers.look_around(), name="autoscaling"),
+    ]
     await process.server(app, graceful_s=_GRACEFUL_S, uds=str(settings.socket("control"))).serve()
-    log_task.cancel()
+    for chore in chores:
+        chore.cancel()
     await reconcilers.close()
     await asyncio.gather(feed.close(), launcher.close(), models.close(), database.close(), return_exceptions=True)
 
@@ -86,6 +94,7 @@ def _parts(settings: Settings, launcher: Launcher, models: RegistryModels, logs:
         execution_s=settings.limits.execution_s,
         load_s=settings.limits.load_s,
         drain_s=settings.limits.drain_s,
+        scaling=ScalingLimits(settings.limits.scale_down_s, settings.limits.scale_to_zero_s),
     )
 
 

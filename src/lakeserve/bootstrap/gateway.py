@@ -9,7 +9,7 @@ import sys
 from lakeserve.adapters.local import worker_upstream
 from lakeserve.adapters.local.routing_feed import FeedClient
 from lakeserve.bootstrap import process
-from lakeserve.gateway.plane import DataPlane
+from lakeserve.gateway.plane import DataPlane, PlaneLimits
 from lakeserve.http.gateway import GatewayApp
 from lakeserve.http.passing import Passage
 from lakeserve.http.registry_headers import for_registry
@@ -25,11 +25,14 @@ async def gateway(settings: Settings, listener: socket.socket) -> None:
     limits = settings.limits
     plane = DataPlane(
         worker_upstream.connect,
-        execution_s=limits.execution_s,
-        queue_per_unit=limits.queue_per_unit,
-        queue_s=limits.queue_s,
+        PlaneLimits(
+            execution_s=limits.execution_s,
+            queue_s=limits.queue_s,
+            wake_s=limits.wake_s,
+            queue_per_unit=limits.queue_per_unit,
+        ),
     )
-    feed = FeedClient(settings.socket("routing"), plane.use)
+    feed = FeedClient(settings.socket("routing"), plane.use, plane.meter)
     control = Passage("control plane", settings.socket("control"), wait_s=_CONTROL_WAIT_S)
     registry = Passage("model registry", settings.socket("registry"), wait_s=_REGISTRY_WAIT_S, headers=for_registry)
     app = GatewayApp(plane, control=control, registry=registry, limits=limits, is_synced=feed.synced.is_set)

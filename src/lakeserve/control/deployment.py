@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lakeserve.domain.endpoint import Deployment, DeploymentState, ServedEntity, Step
+from lakeserve.domain.scaling import ScalingLimits
 from lakeserve.ports.clock import Clock
 from lakeserve.ports.environments import Environment, EnvironmentFailed, Environments
 from lakeserve.ports.logs import Logs
@@ -54,6 +55,7 @@ class Parts:
     execution_s: float
     load_s: float
     drain_s: float
+    scaling: ScalingLimits
 
 
 class EntityDeployment:
@@ -69,6 +71,7 @@ class EntityDeployment:
         self._changed = changed
         self._target = 1
         self._proven = False
+        self._asleep = False
         self._workers: list[Worker] = []
         self._wake = asyncio.Event()
         self._losses = _Losses(parts.clock)
@@ -79,6 +82,14 @@ class EntityDeployment:
     @property
     def workers(self) -> tuple[Worker, ...]:
         return tuple(self._workers)
+
+    @property
+    def target(self) -> int:
+        return self._target
+
+    @property
+    def proven(self) -> bool:
+        return self._proven
 
     def begin(self, *, proven: bool, adopted: list[Worker], target: int) -> None:
         """Start working towards ``target`` workers. ``proven``: it has been ready in an earlier life of the controller."""
@@ -92,9 +103,14 @@ class EntityDeployment:
         self._task = asyncio.create_task(self._run(), name=f"deployment {self._endpoint_name}/{self._entity.name}")
 
     def resize(self, target: int) -> None:
+        """Work towards another number of workers. None means to sleep: ready, and woken by the first request."""
         if target == self._target:
             return
         self._target = target
+        self._say(f"Scaling to {target}." if target else "Scaling to zero.")
+        if target == 0:
+            self._asleep = True
+            self._set(DeploymentState.READY, "Scaled to zero", Step.SERVING)
         surplus = self._workers[target:]
         del self._workers[target:]
         for worker in surplus:
@@ -143,6 +159,7 @@ class EntityDeployment:
                     self._set(DeploymentState.FAILED, message, Step.ENDED)
                     return
             self._losses.add()
+            self._asleep = False
             if not self._workers:
                 self._set(DeploymentState.RECOVERING, f"Trying again: {message}", self.status.step)
             await asyncio.sleep(self._losses.pause())
@@ -168,7 +185,7 @@ class EntityDeployment:
         self._step(Step.FETCHING_MODEL, f"Fetching version {entity.resolved_version} of {entity.entity_name}")
         while True:
             try:
-                return await self._parts.models.fetch(ModelVersion(entity.entity_name, entity.resolved_version))
+                return await self._parts.models.fetch(ModelVersion(entity.entity_name, entity.resolved_version, entity.model_uid))
             except RegistryUnavailable:
                 self._step(Step.FETCHING_MODEL, "Waiting for the model registry")
                 await asyncio.sleep(_REGISTRY_RETRY_S)
@@ -194,6 +211,7 @@ class EntityDeployment:
 
     async def _start_one(self, spec: WorkerSpec) -> None:
         self._workers.append(await self._parts.workers.start(spec, self.on_lost))
+        self._asleep = False
         self._set(DeploymentState.READY, "", Step.SERVING)
         self._changed()
 
@@ -221,6 +239,9 @@ class EntityDeployment:
             return  # adopted workers serve while the way is walked again
         if (self.status.step, self.status.message) != (step, message):
             self._say(message)
+        if self._asleep:
+            self._set(DeploymentState.READY, f"Waking from zero: {message}", step)
+            return
         state = DeploymentState.RECOVERING if self._proven else DeploymentState.CREATING
         self._set(state, message, step)
 

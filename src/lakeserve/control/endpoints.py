@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
 from lakeserve.control.operations import NEEDS, Public
 from lakeserve.control.reconciler import Reconcilers
-from lakeserve.domain.endpoint import Endpoint, EndpointConfig, ServedEntity, begin_update
+from lakeserve.domain import lifecycle
+from lakeserve.domain.endpoint import Endpoint, EndpointConfig, ServedEntity
 from lakeserve.domain.errors import (
     InternalError,
     PermissionDenied,
@@ -24,7 +28,7 @@ from lakeserve.domain.requested import (
 )
 from lakeserve.ports.clock import Clock, Ids
 from lakeserve.ports.logs import Logs
-from lakeserve.ports.models import ModelNotFound, Models, RegistryUnavailable
+from lakeserve.ports.models import ModelNotFound, Models, ModelVersion, RegistryUnavailable
 from lakeserve.ports.store import EndpointStore, NameTaken, StaleRevision
 
 _ATTEMPTS = 5
@@ -64,7 +68,7 @@ class Endpoints:
         )
         if requested.config is not None:
             config = await self._settle(requested.config, version=1, creator=caller.name)
-            endpoint = begin_update(endpoint, config, now=now)
+            endpoint = lifecycle.begin_update(endpoint, config, now=now)
         try:
             endpoint = await self._store.add(endpoint, AccessList({caller.name: Level.CAN_MANAGE}))
         except NameTaken:
@@ -77,19 +81,47 @@ class Endpoints:
         :raises ResourceConflict: another update is running.
         :raises ResourceDoesNotExist: no such endpoint, model, version or alias.
         """
-        for _ in range(_ATTEMPTS):
-            endpoint = await self._find(caller, name, "endpoints.update_config")
+
+        async def updated(endpoint: Endpoint, now: int) -> Endpoint:
             if endpoint.updating:
                 raise ResourceConflict(f"Endpoint {name} is currently updating.")
             version = endpoint.last_config_version + 1
             config = await self._settle(requested, version=version, creator=caller.name)
-            try:
-                endpoint = await self._store.save(begin_update(endpoint, config, now=self._clock.now_ms()))
-            except StaleRevision:
-                continue
-            self._reconcilers.hint(endpoint)
-            return endpoint
-        raise TemporarilyUnavailable(f"Endpoint {name} is being changed by others at the same time.")
+            return lifecycle.begin_update(endpoint, config, now=now)
+
+        return await self._change(caller, name, "endpoints.update_config", updated)
+
+    async def cancel_update(self, caller: Principal, name: str) -> Endpoint:
+        """
+        :raises ResourceConflict: no update is running.
+        """
+
+        async def canceled(endpoint: Endpoint, now: int) -> Endpoint:
+            return lifecycle.cancel(endpoint, now=now)
+
+        return await self._change(caller, name, "endpoints.cancel_update", canceled)
+
+    async def stop(self, caller: Principal, name: str) -> Endpoint:
+        """
+        :raises ResourceConflict: an update is running.
+        :raises InvalidParameterValue: it is not running.
+        """
+
+        async def stopped(endpoint: Endpoint, now: int) -> Endpoint:
+            return lifecycle.stop(endpoint, now=now)
+
+        return await self._change(caller, name, "endpoints.stop", stopped)
+
+    async def start(self, caller: Principal, name: str) -> Endpoint:
+        """
+        :raises ResourceConflict: an update is running.
+        :raises InvalidParameterValue: it is not stopped.
+        """
+
+        async def started(endpoint: Endpoint, now: int) -> Endpoint:
+            return lifecycle.start(endpoint, now=now)
+
+        return await self._change(caller, name, "endpoints.start", started)
 
     async def delete(self, caller: Principal, name: str) -> None:
         """
@@ -142,16 +174,42 @@ class Endpoints:
             raise PermissionDenied(f"User {caller.name} does not have {needed} permission on endpoint {name}.")
         return endpoint
 
+    async def _change(
+        self, caller: Principal, name: str, operation: str, change: Callable[[Endpoint, int], Awaitable[Endpoint]]
+    ) -> Endpoint:
+        """Read, change and store; from the beginning again when somebody else stored something meanwhile."""
+        for _ in range(_ATTEMPTS):
+            endpoint = await self._find(caller, name, operation)
+            changed = await change(endpoint, self._clock.now_ms())
+            try:
+                endpoint = await self._store.save(changed)
+            except StaleRevision:
+                continue
+            self._reconcilers.hint(endpoint)
+            return endpoint
+        raise TemporarilyUnavailable(f"Endpoint {name} is being changed by others at the same time.")
+
     async def _settle(self, requested: RequestedConfig, *, version: int, creator: str) -> EndpointConfig:
-        resolved: dict[ModelKey, str] = {}
+        resolved: dict[ModelKey, ModelVersion] = {}
         for key in models_to_resolve(requested):
             resolved[key] = await self._resolve(*key)
-        now = self._clock.now_ms()
-        return settle(requested, resolved=resolved, version=version, creator=creator, now=now, new_id=self._ids.hex32)
+        config = settle(
+            requested,
+            resolved={key: model.version for key, model in resolved.items()},
+            version=version,
+            creator=creator,
+            now=self._clock.now_ms(),
+            new_id=self._ids.hex32,
+        )
+        entities = tuple(
+            replace(entity, model_uid=resolved[entity.entity_name, entity.entity_version].uid)
+            for entity in config.entities
+        )
+        return replace(config, entities=entities)
 
-    async def _resolve(self, name: str, version: str) -> str:
+    async def _resolve(self, name: str, version: str) -> ModelVersion:
         try:
-            return (await self._models.resolve(name, version)).version
+            return await self._models.resolve(name, version)
         except ModelNotFound as error:
             raise ResourceDoesNotExist(str(error)) from None
         except RegistryUnavailable as error:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
+from lakeserve.control.autoscaler import Autoscaler, Demand, demand
 from lakeserve.control.deployment import EntityDeployment, Parts
+from lakeserve.control.usage import UsageBook
 from lakeserve.domain.endpoint import Deployment as Observed
 from lakeserve.domain.endpoint import DeploymentKey, Endpoint, ServedEntity
 from lakeserve.domain.lifecycle import observe
@@ -24,15 +26,17 @@ from lakeserve.ports.workers import Worker
 
 _log = logging.getLogger(__name__)
 _RETRY_S = 1.0
+_LOOK_S = 1.0
 
 
 class Reconcilers:
     """All of them. ``hint`` is how the use cases say that something was committed."""
 
-    def __init__(self, store: EndpointStore, publisher: Publisher, parts: Parts) -> None:
+    def __init__(self, store: EndpointStore, publisher: Publisher, parts: Parts, usage: UsageBook) -> None:
         self._store = store
         self._publisher = publisher
         self._parts = parts
+        self._usage = usage
         self._by_id: dict[str, EndpointReconciler] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -54,13 +58,27 @@ class Reconcilers:
         else:
             reconciler.wake()
 
+    def on_queued(self, endpoint_ids: Iterable[str]) -> None:
+        """Requests wait at these endpoints: growing cannot wait for the next look around."""
+        for endpoint_id in endpoint_ids:
+            if (reconciler := self._by_id.get(endpoint_id)) is not None:
+                reconciler.consider()
+
+    async def look_around(self) -> None:
+        """Forever: let every endpoint consider its size now and then."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            for reconciler in list(self._by_id.values()):
+                reconciler.consider()
+
     async def close(self) -> None:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _take_up(self, endpoint: Endpoint, adopted: list[Worker]) -> EndpointReconciler:
-        reconciler = EndpointReconciler(endpoint, self._store, self._publisher, self._parts, adopted)
+        reconciler = EndpointReconciler(endpoint, self._store, self._publisher, self._parts, self._usage)
+        reconciler.adopt(adopted)
         self._by_id[endpoint.id] = reconciler
         task = asyncio.create_task(self._run(reconciler), name=f"endpoint {endpoint.name}")
         self._tasks.add(task)
@@ -70,6 +88,7 @@ class Reconcilers:
     async def _run(self, reconciler: EndpointReconciler) -> None:
         await reconciler.run()
         del self._by_id[reconciler.endpoint_id]
+        self._usage.forget(reconciler.endpoint_id)
 
     async def _on_lost(self, worker: Worker, how: str) -> None:
         reconciler = self._by_id.get(worker.endpoint_id)
@@ -79,18 +98,25 @@ class Reconcilers:
 
 class EndpointReconciler:
     def __init__(
-        self, endpoint: Endpoint, store: EndpointStore, publisher: Publisher, parts: Parts, adopted: list[Worker]
+        self, endpoint: Endpoint, store: EndpointStore, publisher: Publisher, parts: Parts, usage: UsageBook
     ) -> None:
         self.endpoint_id = endpoint.id
         self._name = endpoint.name
         self._store = store
         self._publisher = publisher
         self._parts = parts
-        self._adopted = adopted
+        self._usage = usage
+        self._adopted: list[Worker] = []
         self._deployments: dict[str, EntityDeployment] = {}
+        self._scalers: dict[str, Autoscaler] = {}
+        self._demands: dict[str, Demand] = {}
         self._endings: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self.first_round = asyncio.Event()
+
+    def adopt(self, workers: list[Worker]) -> None:
+        """Before the first round: workers of an earlier controller."""
+        self._adopted = workers
 
     def wake(self) -> None:
         self._wake.set()
@@ -137,29 +163,33 @@ class EndpointReconciler:
         self._retire(endpoint)
         return True
 
+    def consider(self) -> None:
+        """Let the deployments grow or shrink."""
+        for fingerprint, scaler in self._scalers.items():
+            scaler.consider(self._demands[fingerprint])
+
     def _align(self, endpoint: Endpoint) -> None:
-        """A deployment for each wanted fingerprint, with as many workers as the largest of its entities asks for."""
+        """A deployment for each wanted fingerprint, of the size that its entities ask for together."""
         wanted: dict[str, list[ServedEntity]] = {}
         for _, entity in endpoint.desired():
             wanted.setdefault(entity.fingerprint, []).append(entity)
+        self._demands = {fingerprint: demand(endpoint.id, entities) for fingerprint, entities in wanted.items()}
         for fingerprint, entities in wanted.items():
-            target = max(max(entity.workload.concurrency.minimum, 1) for entity in entities)
-            deployment = self._deployments.get(fingerprint)
-            if deployment is not None:
-                deployment.resize(target)
-            else:
-                self._begin(endpoint, entities[0], target)
+            if fingerprint not in self._deployments:
+                self._begin(endpoint, entities[0], self._demands[fingerprint].lowest)
+            self._scalers[fingerprint].consider(self._demands[fingerprint])
 
     def _begin(self, endpoint: Endpoint, entity: ServedEntity, target: int) -> None:
         deployment = EntityDeployment(
             self._parts, endpoint_id=endpoint.id, endpoint_name=endpoint.name, entity=entity, changed=self.wake
         )
-        active = endpoint.active.entities if endpoint.active is not None else ()
+        active = endpoint.active.entities if endpoint.active is not None and not endpoint.stopped else ()
         proven = any(other.fingerprint == entity.fingerprint for other in active)
         adopted = [worker for worker in self._adopted if worker.fingerprint == entity.fingerprint]
         self._adopted = [worker for worker in self._adopted if worker not in adopted]
         self._deployments[entity.fingerprint] = deployment
-        deployment.begin(proven=proven, adopted=adopted, target=target)
+        self._scalers[entity.fingerprint] = Autoscaler(deployment, self._usage, self._parts.clock, self._parts.scaling)
+        deployment.begin(proven=proven, adopted=adopted, target=max(target, len(adopted)))
 
     async def _record(self, endpoint: Endpoint) -> Endpoint:
         observed: dict[DeploymentKey, Observed] = {
@@ -187,6 +217,7 @@ class EndpointReconciler:
     def _retire(self, endpoint: Endpoint) -> None:
         wanted = {entity.fingerprint for _, entity in endpoint.desired()}
         for fingerprint in self._deployments.keys() - wanted:
+            del self._scalers[fingerprint]
             self._later(self._deployments.pop(fingerprint).end())
         for worker in self._adopted:
             self._later(self._parts.workers.kill(worker))

@@ -7,7 +7,7 @@ was started again has a new name and begins at zero. When one is gone, what it h
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +28,11 @@ class Activity:
 
 
 class UsageBook:
-    def __init__(self, clock: Clock) -> None:
+    """``on_queued`` is called with the ids of the endpoints at which requests wait, right after such a report."""
+
+    def __init__(self, clock: Clock, on_queued: Callable[[set[str]], None] = lambda _: None) -> None:
         self._clock = clock
+        self.on_queued = on_queued
         self._reports: dict[str, dict[UsageKey, EntityUsage]] = {}
         self._totals: dict[UsageKey, EntityUsage] = {}
         self._past: dict[UsageKey, deque[tuple[float, EntityUsage]]] = {}
@@ -39,6 +42,7 @@ class UsageBook:
         """Take in a gateway's totals; entities that it does not mention have not changed."""
         now = self._clock.monotonic()
         known = self._reports.setdefault(gateway, {})
+        waiting: set[str] = set()
         for key, current in usage:
             before = known.get(key)
             total = self._totals.setdefault(key, EntityUsage())
@@ -49,6 +53,10 @@ class UsageBook:
                 total.merge(before, -1)
             known[key] = current
             self._remember(key, now)
+            if current.queued:
+                waiting.add(key[0])
+        if waiting:
+            self.on_queued(waiting)
 
     def gone(self, gateway: str) -> None:
         self._reports.pop(gateway, None)

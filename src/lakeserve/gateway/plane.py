@@ -8,38 +8,49 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from lakeserve.domain.errors import ModelTimeout, WorkerLost
+from lakeserve.domain.errors import LakeserveError, ModelTimeout, WorkerLost
 from lakeserve.domain.principal import Principal
 from lakeserve.domain.routing import EndpointRoutes, EntityRoute, RoutingTable
+from lakeserve.domain.usage import EntityUsage
 from lakeserve.gateway import authenticate, route
-from lakeserve.gateway.pool import EntityPool
+from lakeserve.gateway.meter import Meter
+from lakeserve.gateway.pool import EntityPool, PoolClosed
 from lakeserve.ports.upstream import Connector, Reply, Stream, Upstream, UpstreamLost
 
 _PoolKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
+class PlaneLimits:
+    """Seconds, and requests that may wait for each unit of concurrency."""
+
+    execution_s: float
+    queue_s: float
+    wake_s: float
+    queue_per_unit: int
+
+
+@dataclass(frozen=True, slots=True)
 class Admitted:
-    """A request that may go on to a served entity."""
+    """A request that may go on to a served entity. ``asked_for`` is the entity's name if the request named it."""
 
     principal: Principal
     endpoint: EndpointRoutes
     entity: EntityRoute
+    asked_for: str | None
 
 
 class DataPlane:
-    """``execution_s`` bounds one request, ``queue_per_unit`` and ``queue_s`` the wait for a worker."""
-
-    def __init__(self, connect: Connector, *, execution_s: float, queue_per_unit: int, queue_s: float) -> None:
+    def __init__(self, connect: Connector, limits: PlaneLimits) -> None:
         self._connect = connect
-        self._execution_s = execution_s
-        self._queue_per_unit = queue_per_unit
-        self._queue_s = queue_s
+        self._limits = limits
         self._pools: dict[_PoolKey, EntityPool] = {}
         self._draw = random.random
+        self.meter = Meter()
         self.table = RoutingTable()
 
     def use(self, table: RoutingTable) -> None:
@@ -50,33 +61,58 @@ class DataPlane:
             if before.endpoints.get(name) is not routes:
                 self._use_endpoint(before.endpoints.get(name), routes)
         for name in before.endpoints.keys() - table.endpoints.keys():
-            self._close_all(before.endpoints[name])
+            self._drop_endpoint(before.endpoints[name])
 
     def authenticate(self, authorization: bytes | None) -> Principal:
         return authenticate.authenticate(self.table, authorization)
 
     def admit(self, authorization: bytes | None, name: str, served_entity: str | None) -> Admitted:
         """Every check that needs no body."""
-        table = self.table
-        principal = authenticate.authenticate(table, authorization)
-        endpoint = route.resolve(table, name)
-        route.authorise(endpoint, principal)
-        return Admitted(principal, endpoint, route.choose(endpoint, served_entity, self._draw))
+        principal = authenticate.authenticate(self.table, authorization)
+        return self._admit(principal, name, served_entity)
 
-    async def dispatch(self, admitted: Admitted, content_type: str, body: bytes, request_id: str) -> Reply | Relay:
-        """Hand the request to a worker.
+    def _admit(self, principal: Principal, name: str, served_entity: str | None) -> Admitted:
+        endpoint = route.resolve(self.table, name)
+        route.authorise(endpoint, principal)
+        entity = route.choose(endpoint, served_entity, self._draw)
+        return Admitted(principal, endpoint, entity, served_entity)
+
+    async def dispatch(
+        self, admitted: Admitted, content_type: str, body: bytes, request_id: str
+    ) -> tuple[Admitted, Reply | Relay]:
+        """Hand the request to a worker. Also tells which entity it went to: the routing table may change while it waits.
 
         :raises TooManyRequests: too many wait already.
         :raises TemporarilyUnavailable: no worker became free in time.
         :raises WorkerLost: the worker ended with the request.
         :raises ModelTimeout: the model took longer than the execution limit.
+        :raises EndpointNotFound: the endpoint was deleted while the request waited.
         """
+        while True:
+            if self.table.endpoints.get(admitted.endpoint.name) is not admitted.endpoint:
+                admitted = self._admit(admitted.principal, admitted.endpoint.name, admitted.asked_for)
+            usage = self.meter.of((admitted.endpoint.id, admitted.entity.name))
+            began = time.perf_counter()
+            try:
+                return admitted, await self._attempt(admitted, usage, began, (content_type, body, request_id))
+            except PoolClosed:
+                continue
+            except LakeserveError as error:
+                usage.answered(error.status, (time.perf_counter() - began) * 1000)
+                raise
+
+    async def _attempt(
+        self, admitted: Admitted, usage: EntityUsage, began: float, request: tuple[str, bytes, str]
+    ) -> Reply | Relay:
         pool = self._pool(admitted.endpoint, admitted.entity)
-        upstream = await pool.acquire()
+        upstream = pool.acquire_now() or await self._wait(pool, usage)
+        usage.queue.add((time.perf_counter() - began) * 1000)
+        usage.in_flight += 1
         try:
-            async with asyncio.timeout(self._execution_s):
-                answer = await upstream.ask(content_type, body, request_id)
+            async with asyncio.timeout(self._limits.execution_s):
+                answer = await upstream.ask(*request)
         except BaseException as error:
+            usage.in_flight -= 1
             pool.release(upstream)
             if isinstance(error, UpstreamLost):
                 raise WorkerLost from None
@@ -84,51 +120,81 @@ class DataPlane:
                 raise ModelTimeout from None
             raise
         if isinstance(answer, Reply):
+            usage.in_flight -= 1
             pool.release(upstream)
+            usage.model.add(answer.model_ms)
+            usage.answered(answer.status, (time.perf_counter() - began) * 1000)
             return answer
-        return Relay(answer, pool, upstream)
+        return Relay(answer, pool, upstream, usage, began)
+
+    async def _wait(self, pool: EntityPool, usage: EntityUsage) -> Upstream:
+        usage.queued += 1
+        self.meter.urgent.set()
+        try:
+            return await pool.acquire()
+        finally:
+            usage.queued -= 1
 
     def _pool(self, endpoint: EndpointRoutes, entity: EntityRoute) -> EntityPool:
         key = (endpoint.id, entity.fingerprint)
         pool = self._pools.get(key)
         if pool is None:
-            limit = self._queue_per_unit * max(entity.concurrency, 1)
-            pool = self._pools[key] = EntityPool(self._connect, queue_limit=limit, queue_s=self._queue_s)
+            limits = self._limits
+            pool = self._pools[key] = EntityPool(
+                self._connect,
+                queue_limit=limits.queue_per_unit * max(entity.concurrency, 1),
+                queue_s=limits.queue_s,
+                wake_s=limits.wake_s,
+            )
         return pool
 
     def _use_endpoint(self, before: EndpointRoutes | None, routes: EndpointRoutes) -> None:
-        if before is not None:
-            kept = {(routes.id, entity.fingerprint) for entity in routes.entities}
-            self._close_all(before, kept)
         for entity in routes.entities:
-            self._pool(routes, entity).update(entity.workers)
+            pool = self._pool(routes, entity)
+            pool.queue_limit = self._limits.queue_per_unit * max(entity.concurrency, 1)
+            pool.update(entity.workers)
+        if before is not None:
+            # After the new ones are there, so that whoever waited finds where to go.
+            kept = {(routes.id, entity.fingerprint) for entity in routes.entities}
+            self._close_pools(before, kept)
 
-    def _close_all(self, routes: EndpointRoutes, kept: set[_PoolKey] | None = None) -> None:
+    def _drop_endpoint(self, routes: EndpointRoutes) -> None:
+        self._close_pools(routes, set())
+        self.meter.forget(routes.id)
+
+    def _close_pools(self, routes: EndpointRoutes, kept: set[_PoolKey]) -> None:
         for entity in routes.entities:
             key = (routes.id, entity.fingerprint)
-            if key not in (kept or ()) and key in self._pools:
+            if key not in kept and key in self._pools:
                 self._pools.pop(key).close()
 
 
 class Relay:
     """A stream on its way to the client; holds the worker until it is read to its end or cancelled."""
 
-    def __init__(self, stream: Stream, pool: EntityPool, upstream: Upstream) -> None:
+    def __init__(self, stream: Stream, pool: EntityPool, upstream: Upstream, usage: EntityUsage, began: float) -> None:
         self._stream = stream
         self._pool = pool
         self._upstream = upstream
+        self._usage = usage
+        self._began = began
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
         """
         :raises WorkerLost: the worker ended in mid-stream.
         """
+        status = 499  # unless it is read to its end, the client has left
         try:
             async for piece in self._stream:
                 yield piece
+            status = 200
         except UpstreamLost:
+            status = WorkerLost.status
             raise WorkerLost from None
         finally:
             self._pool.release(self._upstream)
+            self._usage.in_flight -= 1
+            self._usage.answered(status, (time.perf_counter() - self._began) * 1000)
 
     def cancel(self) -> None:
         self._stream.cancel()

@@ -3,7 +3,7 @@
 A worker takes one request at a time, so an idle connection is a free unit of concurrency. A request that finds none waits
 in line, first come first served; the line is short, and a request that would make it longer is refused. A worker that the
 routing table no longer names gets no further request: its connection is closed when it is idle, which is what the worker
-waits for to end. A pool that is not named any more first serves those who wait in its line already.
+waits for to end.
 """
 
 from __future__ import annotations
@@ -19,27 +19,30 @@ _FIRST_RETRY_S = 0.05
 _LONGEST_RETRY_S = 1.0
 
 
-class EntityPool:
-    """``queue_limit`` requests may wait, each at most ``queue_s`` seconds."""
+class PoolClosed(Exception):
+    """The served entity is no longer served, at least not by these workers."""
 
-    def __init__(self, connect: Connector, *, queue_limit: int, queue_s: float) -> None:
+
+class EntityPool:
+    """``queue_limit`` requests may wait, each at most ``queue_s`` seconds for a busy worker and ``wake_s`` when there is none."""
+
+    def __init__(self, connect: Connector, *, queue_limit: int, queue_s: float, wake_s: float) -> None:
         self._connect = connect
         self.queue_limit = queue_limit
         self._queue_s = queue_s
+        self._wake_s = wake_s
         self._idle: deque[Upstream] = deque()
         self._waiting: deque[asyncio.Future[Upstream]] = deque()
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._retired: set[Upstream] = set()
         self._at: dict[str, Upstream] = {}
-        self._closing = False
 
     @property
     def queued(self) -> int:
         return len(self._waiting)
 
     def update(self, workers: Collection[str]) -> None:
-        """The workers to use from now on, by address. Takes a pool that was closed into use again."""
-        self._closing = self._closing and not workers
+        """The workers to use from now on, by address."""
         wanted = set(workers)
         for address in self._keepers.keys() - wanted:
             self._keepers.pop(address).cancel()
@@ -48,21 +51,30 @@ class EntityPool:
             self._keepers[address] = asyncio.create_task(self._keep(address), name=f"keep {address}")
 
     def close(self) -> None:
-        """Let go of every worker, once nobody waits for one any more."""
-        self._closing = True
-        if not self._waiting:
-            self.update(())
+        """Let go of every worker, and send those who wait to look for another pool."""
+        self.update(())
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(PoolClosed())
+
+    def acquire_now(self) -> Upstream | None:
+        """An idle worker's connection, if there is one."""
+        while self._idle:
+            upstream = self._idle.popleft()
+            if not upstream.lost:
+                return upstream
+        return None
 
     async def acquire(self) -> Upstream:
         """An idle worker's connection; give it back with :meth:`release`.
 
         :raises TooManyRequests: the line is full.
         :raises TemporarilyUnavailable: none became free in time.
+        :raises PoolClosed: the routing table changed meanwhile; where the request belongs now is for the caller to find out.
         """
-        while self._idle:
-            upstream = self._idle.popleft()
-            if not upstream.lost:
-                return upstream
+        if (upstream := self.acquire_now()) is not None:
+            return upstream
         if len(self._waiting) >= self.queue_limit:
             raise TooManyRequests(
                 "Too many concurrent requests. Consider increasing the provisioned concurrency of the served entity."
@@ -80,7 +92,7 @@ class EntityPool:
         waiter: asyncio.Future[Upstream] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
-            async with asyncio.timeout(self._queue_s):
+            async with asyncio.timeout(self._queue_s if self._at else self._wake_s):
                 return await waiter
         except TimeoutError:
             raise TemporarilyUnavailable("No worker of the served entity became free in time.") from None
@@ -92,8 +104,6 @@ class EntityPool:
         finally:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
-            if self._closing and not self._waiting:
-                self.update(())
 
     def _offer(self, upstream: Upstream) -> None:
         while self._waiting:

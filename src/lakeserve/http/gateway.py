@@ -11,6 +11,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any
 
 from lakeserve.domain.errors import InternalError, LakeserveError, MethodNotAllowed, RouteNotFound
@@ -99,12 +100,12 @@ class GatewayApp:
         check_length(scope, self._limits.request_bytes)
         body = await read_body(scope, receive, self._limits.request_bytes)
         content_type = (header(scope, b"content-type") or b"").decode("latin-1")
-        headers = _answer_headers(admitted, request_id)
         try:
-            answer = await self._plane.dispatch(admitted, content_type, body, request_id)
+            admitted, answer = await self._plane.dispatch(admitted, content_type, body, request_id)
         except LakeserveError as error:
-            await send_error(send, error, headers)
+            await send_error(send, error, _answer_headers(admitted, request_id))
             return
+        headers = _answer_headers(admitted, request_id)
         if isinstance(answer, Relay):
             await _relay(answer, receive, send, headers)
         else:
@@ -118,8 +119,9 @@ async def _relay(relay: Relay, receive: Receive, send: Send, headers: list[Heade
     watch = asyncio.create_task(_until_gone(receive))
     watch.add_done_callback(lambda _: relay.cancel())
     try:
-        async for piece in relay:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        async with aclosing(aiter(relay)) as pieces:
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
     except LakeserveError as error:
         if not watch.done():
             await send({"type": "http.response.body", "body": render_stream_error(error), "more_body": True})

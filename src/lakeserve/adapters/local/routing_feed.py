@@ -4,34 +4,62 @@ The controller holds the latest of everything (:class:`FeedServer`, a ``Publishe
 whole as a run of lines that ends with ``synced``, then one line for each change. It builds its next table beside the
 current one and replaces it whole (:class:`FeedClient`); while the controller is away it goes on with what it has.
 
-Lines are JSON objects: ``{"put": ENDPOINT}``, ``{"drop": NAME}``, ``{"principals": [[DIGEST, PRINCIPAL], …]}`` and
-``{"synced": true}``.
+In the other direction a gateway reports its usage: everything when it connects, then once a second what has changed, and
+at once when a request has to wait.
+
+Lines are JSON objects. Down: ``{"put": ENDPOINT}``, ``{"drop": NAME}``, ``{"principals": [[DIGEST, PRINCIPAL], …]}`` and
+``{"synced": true}``. Up: ``{"usage": [[ENDPOINT_ID, SERVED_ENTITY, COUNTERS], …]}``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from lakeserve.domain.principal import AccessList, Level, Principal
 from lakeserve.domain.routing import EndpointRoutes, EntityRoute, RoutingTable
+from lakeserve.domain.usage import EntityUsage, UsageKey, dump, load
 
 _log = logging.getLogger(__name__)
 _MAX_LINE = 64 * 1024 * 1024
 _MAX_BEHIND = 64 * 1024 * 1024
 _RETRY_S = 0.1
+_REPORT_S = 1.0
+# However urgent: never more than fifty reports in a second.
+_REPORT_PAUSE_S = 0.02
+
+
+class UsageSource(Protocol):
+    """Where a gateway's counters are taken from; see :class:`lakeserve.gateway.meter.Meter`."""
+
+    urgent: asyncio.Event
+
+    def take(self) -> list[tuple[UsageKey, EntityUsage]]: ...
+
+    def take_all(self) -> list[tuple[UsageKey, EntityUsage]]: ...
+
+
+class UsageSink(Protocol):
+    """Where the gateways' counters go; see :class:`lakeserve.control.usage.UsageBook`."""
+
+    def report(self, gateway: str, usage: Iterable[tuple[UsageKey, EntityUsage]]) -> None: ...
+
+    def gone(self, gateway: str) -> None: ...
 
 
 class FeedServer:
     """Bound to a socket by :meth:`start`; what is published before gateways connect waits for them."""
 
-    def __init__(self) -> None:
+    def __init__(self, usage: UsageSink) -> None:
+        self._usage = usage
+        self._numbers = itertools.count(1)
         self._endpoints: dict[str, EndpointRoutes] = {}
         self._principals: dict[str, Principal] = {}
         self._complete = False
@@ -40,7 +68,7 @@ class FeedServer:
 
     async def start(self, path: Path) -> None:
         path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, str(path))
+        self._server = await asyncio.start_unix_server(self._serve, str(path), limit=_MAX_LINE)
 
     async def close(self) -> None:
         if self._server is not None:
@@ -87,11 +115,15 @@ class FeedServer:
         if self._complete:
             writer.write(b'{"synced":true}\n')
         self._gateways.add(writer)
+        name = f"gateway connection {next(self._numbers)}"
         try:
-            await reader.read()  # gateways say nothing; this waits for their end
-        except ConnectionError:
-            pass
+            while line := await reader.readline():
+                usage = orjson.loads(line)["usage"]
+                self._usage.report(name, [((endpoint, entity), load(data)) for endpoint, entity, data in usage])
+        except (ConnectionError, ValueError) as error:
+            _log.debug("%s: %s", name, error)
         finally:
+            self._usage.gone(name)
             self._gateways.discard(writer)
             writer.close()
 
@@ -99,9 +131,10 @@ class FeedServer:
 class FeedClient:
     """Follows the feed for one gateway. ``on_table`` is called with each new table, in the event loop."""
 
-    def __init__(self, path: Path, on_table: Callable[[RoutingTable], None]) -> None:
+    def __init__(self, path: Path, on_table: Callable[[RoutingTable], None], usage: UsageSource) -> None:
         self._path = path
         self._on_table = on_table
+        self._usage = usage
         self._table = RoutingTable()
         self.connected = False
         self.synced = asyncio.Event()
@@ -118,6 +151,7 @@ class FeedClient:
 
     async def _follow_one(self) -> None:
         reader, writer = await asyncio.open_unix_connection(str(self._path), limit=_MAX_LINE)
+        reporting = asyncio.create_task(self._report(writer), name="usage reports")
         try:
             endpoints: dict[str, EndpointRoutes] = {}
             principals: dict[str, Principal] = {}
@@ -139,9 +173,23 @@ class FeedClient:
                     self._table = RoutingTable(endpoints, principals)
                     self._on_table(self._table)
         finally:
+            reporting.cancel()
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+
+    async def _report(self, writer: asyncio.StreamWriter) -> None:
+        usage = self._usage.take_all()
+        while True:
+            if usage:
+                rows = [[endpoint, entity, dump(counters)] for (endpoint, entity), counters in usage]
+                writer.write(orjson.dumps({"usage": rows}) + b"\n")
+                await writer.drain()
+            await asyncio.sleep(_REPORT_PAUSE_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REPORT_S):
+                    await self._usage.urgent.wait()
+            usage = self._usage.take()
 
 
 def _added(endpoints: dict[str, EndpointRoutes], routes: EndpointRoutes) -> dict[str, EndpointRoutes]:
