@@ -25,6 +25,9 @@ NEEDS: Final[dict[str, Level | Public | None]] = {
     "endpoints.list": None,  # shows what the caller may view
     "endpoints.get": Level.CAN_VIEW,
     "endpoints.update_config": Level.CAN_MANAGE,
+    "endpoints.stop": Level.CAN_MANAGE,
+    "endpoints.start": Level.CAN_MANAGE,
+    "endpoints.cancel_update": Level.CAN_MANAGE,
     "endpoints.delete": Level.CAN_MANAGE,
     "endpoints.build_logs": Level.CAN_VIEW,
     "endpoints.logs": Level.CAN_VIEW,

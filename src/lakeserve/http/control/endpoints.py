@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from lakeserve.control.endpoints import Endpoints
-from lakeserve.domain.principal import Level
-from lakeserve.http.control.routes import Call, Routes
+from lakeserve.domain.endpoint import Endpoint
+from lakeserve.domain.principal import Level, Principal
+from lakeserve.http.control.routes import Call, Handler, Routes
 from lakeserve.wire.databricks import bodies, convert
 
 BASE = "/api/2.0/serving-endpoints"
@@ -21,6 +23,13 @@ def add(routes: Routes, endpoints: Endpoints) -> None:
         requested = convert.parse_config(bodies.read_object(call.body))
         endpoint = await endpoints.update_config(call.caller, call.path["name"], requested)
         return convert.render_endpoint(endpoint, await endpoints.level(call.caller, endpoint))
+
+    def changing(change: Callable[[Principal, str], Awaitable[Endpoint]]) -> Handler:
+        async def answer(call: Call) -> Any:
+            endpoint = await change(call.caller, call.path["name"])
+            return convert.render_endpoint(endpoint, await endpoints.level(call.caller, endpoint))
+
+        return answer
 
     async def get(call: Call) -> Any:
         return convert.render_endpoint(*await endpoints.get(call.caller, call.path["name"]))
@@ -43,5 +52,9 @@ def add(routes: Routes, endpoints: Endpoints) -> None:
     routes.add("GET", BASE + "/{name}", "endpoints.get", get)
     routes.add("DELETE", BASE + "/{name}", "endpoints.delete", delete)
     routes.add("PUT", BASE + "/{name}/config", "endpoints.update_config", update_config)
+    for method in ("PUT", "POST"):  # the real product's method is not documented
+        routes.add(method, BASE + "/{name}/config:stop", "endpoints.stop", changing(endpoints.stop))
+        routes.add(method, BASE + "/{name}/config:start", "endpoints.start", changing(endpoints.start))
+        routes.add(method, BASE + "/{name}/config:cancel", "endpoints.cancel_update", changing(endpoints.cancel_update))
     routes.add("GET", BASE + "/{name}/served-models/{served}/build-logs", "endpoints.build_logs", build_logs)
     routes.add("GET", BASE + "/{name}/served-models/{served}/logs", "endpoints.logs", server_logs)

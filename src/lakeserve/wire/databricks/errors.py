@@ -29,7 +29,7 @@ def render_stream_error(error: LakeserveError) -> bytes:
 
     The shape is the one on which the OpenAI client raises.
     """
-    told = {"error": {"message": _disarm(error.message), "type": error.code, "code": error.status}}
+    told = {"error": {"message": _disarm(error.message), "type": "server_error", "code": error.code}}
     return b"data: " + json.dumps(told).encode() + b"\n\ndata: [DONE]\n\n"
 
 
