@@ -73,6 +73,7 @@ def _parts(settings: Settings, launcher: Launcher, models: RegistryModels, logs:
         log_dir=settings.data_dir / "logs" / "zygotes",
         environment=settings.environment,
         supervisor_pid=supervisor_pid,
+        keep_s=settings.limits.zygote_s,
     )
     workers = LocalWorkers(
         launcher,
@@ -81,6 +82,7 @@ def _parts(settings: Settings, launcher: Launcher, models: RegistryModels, logs:
         environment=settings.environment,
         supervisor_pid=supervisor_pid,
         choice=settings.worker_start,
+        memory_bytes=settings.limits.worker_bytes,
     )
     return Parts(
         models=models,

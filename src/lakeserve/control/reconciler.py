@@ -158,7 +158,9 @@ class EndpointReconciler:
         endpoint = await self._record(endpoint)
         access = await self._store.access(endpoint.id)
         self._publisher.publish(
-            EndpointRoutes(endpoint.id, endpoint.name, access, self._routes(endpoint), endpoint.updating)
+            EndpointRoutes(
+                endpoint.id, endpoint.name, access, self._routes(endpoint), endpoint.updating, endpoint.stopped
+            )
         )
         self._retire(endpoint)
         return True
@@ -200,7 +202,7 @@ class EndpointReconciler:
         return endpoint if changed == endpoint else await self._store.save(changed)
 
     def _routes(self, endpoint: Endpoint) -> tuple[EntityRoute, ...]:
-        if endpoint.active is None:
+        if endpoint.active is None or endpoint.stopped:
             return ()
         shares = {route.served_entity: route.percentage for route in endpoint.active.routes}
         return tuple(

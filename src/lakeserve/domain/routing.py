@@ -32,6 +32,7 @@ class EndpointRoutes:
     access: AccessList
     entities: tuple[EntityRoute, ...] = ()
     updating: bool = False
+    stopped: bool = False
 
     def entity(self, name: str) -> EntityRoute | None:
         return next((entity for entity in self.entities if entity.name == name), None)

@@ -8,26 +8,29 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 
 from lakeserve.domain.errors import Unauthenticated
 from lakeserve.domain.principal import Principal, token_digest
-from lakeserve.domain.routing import RoutingTable
 
 _MISSING = "Credential was not sent or was of an unsupported type for this API."
 _UNKNOWN = "Invalid access token."
 _MAX_HEADER = 8192
 
 
-def authenticate(table: RoutingTable, authorization: bytes | None) -> Principal:
+def authenticate(principals: Mapping[str, Principal], authorization: bytes | None, *, now: int) -> Principal:
     """
-    :raises Unauthenticated: no credential, one of another kind, or one that is not known.
+    ``principals`` is keyed by token digest; ``now`` is epoch milliseconds. A credential that has ended is looked at here and
+    not only taken out of the table, so that it ends in time with nobody left to change the table.
+
+    :raises Unauthenticated: no credential, one of another kind, or one that is not known or has ended.
     """
     token = read_token(authorization)
     if token is None:
         raise Unauthenticated(_MISSING)
     # Looking up by digest: how long it takes says nothing about the token.
-    principal = table.principals.get(token_digest(token))
-    if principal is None:
+    principal = principals.get(token_digest(token))
+    if principal is None or principal.expired(now):
         raise Unauthenticated(_UNKNOWN)
     return principal
 

@@ -19,6 +19,7 @@ from lakeserve.domain.usage import EntityUsage
 from lakeserve.gateway import authenticate, route
 from lakeserve.gateway.meter import Meter
 from lakeserve.gateway.pool import EntityPool, PoolClosed
+from lakeserve.ports.clock import Clock
 from lakeserve.ports.upstream import Connector, Reply, Stream, Upstream, UpstreamLost
 
 _PoolKey = tuple[str, str]
@@ -45,9 +46,10 @@ class Admitted:
 
 
 class DataPlane:
-    def __init__(self, connect: Connector, limits: PlaneLimits) -> None:
+    def __init__(self, connect: Connector, limits: PlaneLimits, clock: Clock) -> None:
         self._connect = connect
         self._limits = limits
+        self._clock = clock
         self._pools: dict[_PoolKey, EntityPool] = {}
         self._draw = random.random
         self.meter = Meter()
@@ -64,12 +66,11 @@ class DataPlane:
             self._drop_endpoint(before.endpoints[name])
 
     def authenticate(self, authorization: bytes | None) -> Principal:
-        return authenticate.authenticate(self.table, authorization)
+        return authenticate.authenticate(self.table.principals, authorization, now=self._clock.now_ms())
 
     def admit(self, authorization: bytes | None, name: str, served_entity: str | None) -> Admitted:
         """Every check that needs no body."""
-        principal = authenticate.authenticate(self.table, authorization)
-        return self._admit(principal, name, served_entity)
+        return self._admit(self.authenticate(authorization), name, served_entity)
 
     def _admit(self, principal: Principal, name: str, served_entity: str | None) -> Admitted:
         endpoint = route.resolve(self.table, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lakeserve.domain.errors import EndpointNotFound, PermissionDenied, TemporarilyUnavailable
+from lakeserve.domain.errors import BadRequest, EndpointNotFound, PermissionDenied, TemporarilyUnavailable
 from lakeserve.domain.principal import Level, Principal
 from lakeserve.domain.routing import EndpointRoutes, EntityRoute, RoutingTable
 
@@ -35,9 +35,12 @@ def choose(routes: EndpointRoutes, served_entity: str | None, draw: Draw) -> Ent
 
     :raises EndpointNotFound: no such served entity, or nothing is deployed and nothing is about to be.
     :raises TemporarilyUnavailable: the first deployment is under way.
+    :raises BadRequest: the endpoint is stopped (documented as status 400; serving-api.md 9).
     """
     if not routes.entities and routes.updating:
         raise TemporarilyUnavailable(f"Endpoint {routes.name} is not ready yet: it is being deployed.", retry_after=2)
+    if routes.stopped:
+        raise BadRequest(f"Endpoint {routes.name} is stopped. Start it to query it.")
     entity = routes.pick(draw()) if served_entity is None else routes.entity(served_entity)
     if entity is None:
         raise EndpointNotFound

@@ -39,6 +39,7 @@ class Worker:
     address: str
     fingerprint: str
     endpoint_id: str
+    pid: int = 0
 
 
 Lost = Callable[[Worker, str], Awaitable[None]]

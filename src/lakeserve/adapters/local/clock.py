@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 import uuid
 
@@ -20,3 +21,6 @@ class RandomIds:
 
     def uuid(self) -> str:
         return str(uuid.uuid4())
+
+    def number(self) -> str:
+        return str(secrets.randbelow(9 * 10**14) + 10**14)

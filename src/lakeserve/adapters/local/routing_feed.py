@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from lakeserve.domain.principal import AccessList, Level, Principal
+from lakeserve.domain.principal import AccessList, Kind, Level, Membership, Principal
 from lakeserve.domain.routing import EndpointRoutes, EntityRoute, RoutingTable
 from lakeserve.domain.usage import EntityUsage, UsageKey, dump, load
 
@@ -88,15 +88,15 @@ class FeedServer:
             self._tell({"drop": endpoint_name})
 
     def publish_principals(self, principals: Iterable[tuple[str, Principal]]) -> None:
-        self._principals = dict(principals)
-        self._tell(self._principals_line())
+        before, self._principals = self._principals, dict(principals)
+        changed = [(digest, p) for digest, p in self._principals.items() if before.get(digest) != p]
+        gone = [(digest, None) for digest in before if digest not in self._principals]
+        if changed or gone:
+            self._tell(_principals_line([*changed, *gone]))
 
     def complete(self) -> None:
         self._complete = True
         self._tell({"synced": True})
-
-    def _principals_line(self) -> dict[str, Any]:
-        return {"principals": [[digest, _principal_out(p)] for digest, p in self._principals.items()]}
 
     def _tell(self, message: dict[str, Any]) -> None:
         line = orjson.dumps(message) + b"\n"
@@ -111,7 +111,7 @@ class FeedServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for routes in self._endpoints.values():
             writer.write(orjson.dumps({"put": _endpoint_out(routes)}) + b"\n")
-        writer.write(orjson.dumps(self._principals_line()) + b"\n")
+        writer.write(orjson.dumps(_principals_line(self._principals.items())) + b"\n")
         if self._complete:
             writer.write(b'{"synced":true}\n')
         self._gateways.add(writer)
@@ -165,7 +165,7 @@ class FeedClient:
                 elif "drop" in message:
                     endpoints = {name: routes for name, routes in endpoints.items() if name != message["drop"]}
                 elif "principals" in message:
-                    principals = {digest: _principal_in(value) for digest, value in message["principals"]}
+                    principals = _with_changes(principals, message["principals"])
                 elif "synced" in message:
                     whole = True
                     self.synced.set()
@@ -203,6 +203,7 @@ def _endpoint_out(routes: EndpointRoutes) -> dict[str, Any]:
         "id": routes.id,
         "name": routes.name,
         "updating": routes.updating,
+        "stopped": routes.stopped,
         "access": {"principals": dict(routes.access.principals), "groups": dict(routes.access.groups)},
         "entities": [
             {
@@ -226,7 +227,17 @@ def _endpoint_in(data: dict[str, Any]) -> EndpointRoutes:
         EntityRoute(e["name"], e["fingerprint"], e["percentage"], tuple(e["workers"]), e["concurrency"])
         for e in data["entities"]
     )
-    return EndpointRoutes(data["id"], data["name"], access, entities, data["updating"])
+    return EndpointRoutes(data["id"], data["name"], access, entities, data["updating"], data["stopped"])
+
+
+def _principals_line(principals: Iterable[tuple[str, Principal | None]]) -> dict[str, Any]:
+    return {"principals": [[digest, p and _principal_out(p)] for digest, p in principals]}
+
+
+def _with_changes(principals: dict[str, Principal], changes: list[Any]) -> dict[str, Principal]:
+    changed = {digest: _principal_in(data) for digest, data in changes if data is not None}
+    gone = {digest for digest, data in changes if data is None}
+    return {digest: principal for digest, principal in {**principals, **changed}.items() if digest not in gone}
 
 
 def _principal_out(principal: Principal) -> dict[str, Any]:
@@ -234,9 +245,18 @@ def _principal_out(principal: Principal) -> dict[str, Any]:
         "id": principal.id,
         "name": principal.name,
         "display_name": principal.display_name,
-        "groups": principal.groups,
+        "kind": principal.kind,
+        "memberships": [[group.id, group.name, group.direct] for group in principal.memberships],
+        "expires_at": principal.expires_at,
     }
 
 
 def _principal_in(data: dict[str, Any]) -> Principal:
-    return Principal(data["id"], data["name"], data["display_name"], tuple(data["groups"]))
+    return Principal(
+        id=data["id"],
+        name=data["name"],
+        display_name=data["display_name"],
+        memberships=tuple(Membership(*group) for group in data["memberships"]),
+        kind=Kind(data["kind"]),
+        expires_at=data["expires_at"],
+    )

@@ -8,11 +8,13 @@ import json
 import secrets
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from lakeserve.adapters.local import worker_socket
 from lakeserve.adapters.local.launcher import Launch, Launcher, LaunchFailed, Living
+from lakeserve.adapters.local.vigil import INTERVAL_S, Vigil
 from lakeserve.adapters.local.worker_socket import WorkerGone, WorkerSocket
 from lakeserve.adapters.local.zygotes import KIND as ZYGOTE
 from lakeserve.adapters.local.zygotes import WORKER_PROGRAM, ZygoteFailed, Zygotes, model_environment, wants_exec
@@ -24,7 +26,7 @@ _ADOPT_LIMIT_S = 30.0
 
 
 class LocalWorkers:
-    """``choice`` is the server's default for how workers start: auto, fork or exec."""
+    """``choice`` is the server's default for how workers start: auto, fork or exec; ``memory_bytes`` bounds each of them."""
 
     def __init__(
         self,
@@ -35,6 +37,7 @@ class LocalWorkers:
         environment: Mapping[str, str],
         supervisor_pid: int,
         choice: str,
+        memory_bytes: int,
     ) -> None:
         self._launcher = launcher
         self._zygotes = zygotes
@@ -42,6 +45,7 @@ class LocalWorkers:
         self._environment = model_environment(environment)
         self._supervisor_pid = supervisor_pid
         self._choice = choice
+        self._memory_bytes = memory_bytes
         self._expected: set[str] = set()
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._connections: dict[str, WorkerSocket] = {}
@@ -51,7 +55,7 @@ class LocalWorkers:
         address = self._run_dir / f"{worker_id}.sock"
         worker = Worker(worker_id, str(address), spec.fingerprint, spec.endpoint_id)
         try:
-            await self._launch(worker, spec)
+            worker = replace(worker, pid=await self._launch(worker, spec))
             connection = await self._ready(worker, spec.load_limit_s)
         except LaunchFailed as error:
             raise WorkerFailed(f"The model's process could not be started: {error}.") from error
@@ -59,7 +63,7 @@ class LocalWorkers:
             self._expected.add(worker_id)
             await asyncio.shield(self._launcher.stop(worker_id, 0))
             raise
-        self._watch(worker, connection, lost)
+        self._watch(worker, spec.environment.key, connection, lost)
         return worker
 
     async def drain(self, worker: Worker, limit_s: float) -> None:
@@ -81,22 +85,28 @@ class LocalWorkers:
             elif process.kind != KIND or process.note["endpoint_id"] not in endpoint_ids:
                 # Commands belong to a controller that is gone, and their results with it.
                 await self._launcher.stop(process.id, 0)
-        workers = [_worker(p) for p in living if p.kind == KIND and p.note["endpoint_id"] in endpoint_ids]
-        adopted = await asyncio.gather(*(self._adopt_one(worker, lost) for worker in workers))
+        workers = [p for p in living if p.kind == KIND and p.note["endpoint_id"] in endpoint_ids]
+        adopted = await asyncio.gather(*(self._adopt_one(process, lost) for process in workers))
         return [worker for worker in adopted if worker is not None]
 
-    async def _adopt_one(self, worker: Worker, lost: Lost) -> Worker | None:
+    async def _adopt_one(self, living: Living, lost: Lost) -> Worker | None:
+        worker = _worker(living)
         try:
             connection = await self._ready(worker, _ADOPT_LIMIT_S)
         except WorkerFailed:
             self._expected.add(worker.id)
             await self._launcher.stop(worker.id, 0)
             return None
-        self._watch(worker, connection, lost)
+        self._watch(worker, living.note["environment"], connection, lost)
         return worker
 
-    async def _launch(self, worker: Worker, spec: WorkerSpec) -> None:
-        note = {"endpoint_id": spec.endpoint_id, "fingerprint": spec.fingerprint, "address": worker.address}
+    async def _launch(self, worker: Worker, spec: WorkerSpec) -> int:
+        note = {
+            "endpoint_id": spec.endpoint_id,
+            "fingerprint": spec.fingerprint,
+            "address": worker.address,
+            "environment": spec.environment.key,
+        }
         told = self._told(worker, spec)
         if not wants_exec(self._choice, spec.environment_vars):
             try:
@@ -104,11 +114,11 @@ class LocalWorkers:
                 if zygote.fork_safe or self._forced_fork(spec):
                     pid = await self._zygotes.fork(zygote, told)
                     await self._launcher.adopt(worker.id, KIND, pid, note)
-                    return
+                    return pid
             except ZygoteFailed as error:
                 log = self._zygotes.log_of(spec.environment)
                 raise WorkerFailed(_with_log(f"The model's environment could not be loaded: {error}.", log)) from error
-        await self._launcher.start(
+        return await self._launcher.start(
             Launch(
                 worker.id,
                 KIND,
@@ -155,26 +165,42 @@ class LocalWorkers:
             raise WorkerFailed(str(frame.head.get("message", "The model could not be loaded.")))
         return connection
 
-    def _watch(self, worker: Worker, connection: WorkerSocket, lost: Lost) -> None:
+    def _watch(self, worker: Worker, key: str, connection: WorkerSocket, lost: Lost) -> None:
         self._connections[worker.id] = connection
-        self._watches[worker.id] = asyncio.create_task(self._until_end(worker, lost), name=f"watch {worker.id}")
+        self._zygotes.used_by(worker.id, key)
+        self._watches[worker.id] = asyncio.create_task(self._until_end(worker, key, lost), name=f"watch {worker.id}")
 
-    async def _until_end(self, worker: Worker, lost: Lost) -> None:
-        code = await self._launcher.exit_of(worker.id)
+    async def _until_end(self, worker: Worker, key: str, lost: Lost) -> None:
+        code, complaint = await self._exit_of(worker)
         self._launcher.forget(worker.id)
         if connection := self._connections.pop(worker.id, None):
             connection.close()
         with contextlib.suppress(OSError):
             Path(worker.address).unlink(missing_ok=True)
         del self._watches[worker.id]
+        self._zygotes.left_by(worker.id, key)
         if worker.id in self._expected:
             self._expected.discard(worker.id)
         else:
-            await lost(worker, f"The model's process {how(code)}.")
+            await lost(worker, f"The model's process {complaint or how(code)}.")
+
+    async def _exit_of(self, worker: Worker) -> tuple[int, str | None]:
+        """Wait for its end, which may be our doing: then also why."""
+        vigil = Vigil(worker.pid, self._memory_bytes)
+        ended = asyncio.ensure_future(self._launcher.exit_of(worker.id))
+        complaint: str | None = None
+        while not ended.done():
+            await asyncio.wait([ended], timeout=INTERVAL_S)
+            if complaint is None and not ended.done():
+                complaint = vigil.complaint(asyncio.get_running_loop().time())
+                if complaint is not None:
+                    await self._launcher.stop(worker.id, 0)
+        return ended.result(), complaint
 
 
 def _worker(living: Living) -> Worker:
-    return Worker(living.id, living.note["address"], living.note["fingerprint"], living.note["endpoint_id"])
+    note = living.note
+    return Worker(living.id, note["address"], note["fingerprint"], note["endpoint_id"], living.pid)
 
 
 def how(code: int) -> str:

@@ -78,15 +78,27 @@ def model_environment(base: Mapping[str, str]) -> dict[str, str]:
 
 
 class Zygotes:
+    """``keep_s`` is how long one without any worker is kept."""
+
     def __init__(
-        self, launcher: Launcher, *, run_dir: Path, log_dir: Path, environment: Mapping[str, str], supervisor_pid: int
+        self,
+        launcher: Launcher,
+        *,
+        run_dir: Path,
+        log_dir: Path,
+        environment: Mapping[str, str],
+        supervisor_pid: int,
+        keep_s: float,
     ) -> None:
         self._launcher = launcher
         self._run_dir = run_dir
         self._log_dir = log_dir
         self._environment = model_environment(environment)
         self._supervisor_pid = supervisor_pid
+        self._keep_s = keep_s
         self._starting: dict[str, asyncio.Task[Zygote]] = {}
+        self._users: dict[str, set[str]] = {}
+        self._leaving: dict[str, asyncio.TimerHandle] = {}
 
     async def of(self, environment: Environment) -> Zygote:
         """The zygote of that environment, started if there is none.
@@ -108,6 +120,26 @@ class Zygotes:
         if "pid" not in answer:
             raise ZygoteFailed(str(answer.get("error", "no answer")))
         return int(answer["pid"])
+
+    def used_by(self, worker_id: str, key: str) -> None:
+        """A worker of that environment lives: its zygote is kept."""
+        self._users.setdefault(key, set()).add(worker_id)
+        if (timer := self._leaving.pop(key, None)) is not None:
+            timer.cancel()
+
+    def left_by(self, worker_id: str, key: str) -> None:
+        """The worker is gone. Without any, the zygote stays a while, so that waking up is a fork."""
+        users = self._users.get(key, set())
+        users.discard(worker_id)
+        if not users and key in self._starting:
+            loop = asyncio.get_running_loop()
+            self._leaving[key] = loop.call_later(self._keep_s, lambda: loop.create_task(self._end(key)))
+
+    async def _end(self, key: str) -> None:
+        self._leaving.pop(key, None)
+        task = self._starting.pop(key, None)
+        if task is not None and not _unusable(task):
+            await self._launcher.stop((await task).id, 1.0)
 
     async def adopt(self, living: Living) -> None:
         """Take over a zygote of an earlier controller."""
