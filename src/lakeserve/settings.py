@@ -150,6 +150,9 @@ def from_environment(**flags: object) -> Settings:
     chosen: dict[str, Any] = {
         "host": flags.get("host") or environ.get("LAKESERVE_HOST"),
         "port": flags.get("port") if flags.get("port") is not None else _whole(environ, "LAKESERVE_PORT"),
+        "gateways": flags.get("gateways")
+        if flags.get("gateways") is not None
+        else _whole(environ, "LAKESERVE_GATEWAYS"),
         "registry": _registry(flags.get("registry") or environ.get("LAKESERVE_REGISTRY")),
         "env_manager": _one_of(environ, "LAKESERVE_ENV_MANAGER", ("uv", "local")),
         "worker_start": _one_of(environ, "LAKESERVE_WORKER_START", ("auto", "fork", "exec")),

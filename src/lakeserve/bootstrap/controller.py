@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 
+import uvicorn
+
 from lakeserve.adapters.local.clock import RandomIds, SystemClock
 from lakeserve.adapters.local.commands import Commands
 from lakeserve.adapters.local.environments import UvEnvironments
@@ -18,6 +20,7 @@ from lakeserve.adapters.local.workers import LocalWorkers
 from lakeserve.adapters.local.zygotes import Zygotes
 from lakeserve.adapters.mlflow.client import RegistryModels
 from lakeserve.adapters.sql.database import Database, sqlite_url
+from lakeserve.adapters.sql.directory import SqlDirectoryStore
 from lakeserve.adapters.sql.store import SqlEndpointStore, SqlTokenStore
 from lakeserve.bootstrap import process
 from lakeserve.control.credentials import Credentials
@@ -40,9 +43,8 @@ async def controller(settings: Settings) -> None:
     usage = UsageBook(clock)
     feed = FeedServer(usage)
     await feed.start(settings.socket("routing"))
-    credentials = Credentials(SqlTokenStore(database), feed, clock)
+    credentials = Credentials(SqlTokenStore(database), SqlDirectoryStore(database), feed, clock, ids)
     await credentials.install_admin(settings.admin_name, settings.admin_digest)
-    await credentials.load()
     models = RegistryModels(settings.socket("registry"), settings.data_dir)
     logs = FileLogs(settings.data_dir / "logs" / "endpoints", clock)
     store = SqlEndpointStore(database)
@@ -51,14 +53,15 @@ async def controller(settings: Settings) -> None:
     await reconcilers.start()
     endpoints = Endpoints(store=store, models=models, logs=logs, clock=clock, ids=ids, reconcilers=reconcilers)
     app = create_app(
-        Services(principals=lambda: credentials.principals, endpoints=endpoints),
+        Services(principals=lambda: credentials.principals, clock=clock, endpoints=endpoints),
         ControlSettings(settings.workspace_id, settings.limits.control_bytes),
     )
     chores = [
         asyncio.create_task(_cut_logs_back(logs), name="log sizes"),
         asyncio.create_task(reconcilers.look_around(), name="autoscaling"),
     ]
-    await process.server(app, graceful_s=_GRACEFUL_S, uds=str(settings.socket("control"))).serve()
+    config = process.config(app, graceful_s=_GRACEFUL_S, uds=str(settings.socket("control")))
+    await uvicorn.Server(config).serve()
     for chore in chores:
         chore.cancel()
     await reconcilers.close()

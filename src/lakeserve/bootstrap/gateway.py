@@ -7,15 +7,17 @@ import socket
 import sys
 
 from lakeserve.adapters.local import worker_upstream
+from lakeserve.adapters.local.clock import SystemClock
 from lakeserve.adapters.local.routing_feed import FeedClient
 from lakeserve.bootstrap import process
+from lakeserve.bootstrap.draining import DrainingServer
 from lakeserve.gateway.plane import DataPlane, PlaneLimits
 from lakeserve.http.gateway import GatewayApp
 from lakeserve.http.passing import Passage
 from lakeserve.http.registry_headers import for_registry
 from lakeserve.settings import Settings
 
-_GRACEFUL_S = 4
+_GRACEFUL_S = 3
 _CONTROL_WAIT_S = 10.0
 # MLflow takes seconds to import, and the first thing a user does after starting the server is to train.
 _REGISTRY_WAIT_S = 60.0
@@ -31,13 +33,15 @@ async def gateway(settings: Settings, listener: socket.socket) -> None:
             wake_s=limits.wake_s,
             queue_per_unit=limits.queue_per_unit,
         ),
+        SystemClock(),
     )
     feed = FeedClient(settings.socket("routing"), plane.use, plane.meter)
     control = Passage("control plane", settings.socket("control"), wait_s=_CONTROL_WAIT_S)
     registry = Passage("model registry", settings.socket("registry"), wait_s=_REGISTRY_WAIT_S, headers=for_registry)
     app = GatewayApp(plane, control=control, registry=registry, limits=limits, is_synced=feed.synced.is_set)
     following = asyncio.create_task(feed.follow(), name="routing feed")
-    await process.server(app, graceful_s=_GRACEFUL_S).serve(sockets=[listener])
+    server = DrainingServer(process.config(app, graceful_s=_GRACEFUL_S), app.drain)
+    await server.serve(sockets=[listener])
     following.cancel()
     await asyncio.gather(following, control.close(), registry.close(), return_exceptions=True)
 

@@ -38,9 +38,9 @@ def run(main: Callable[[Settings], Awaitable[None]]) -> None:
     uvloop.run(watched())
 
 
-def server(app: App, *, graceful_s: int, uds: str | None = None) -> uvicorn.Server:
-    """A uvicorn server with the strict parser and a bounded end; it stops at SIGTERM and SIGINT."""
-    config = uvicorn.Config(
+def config(app: App, *, graceful_s: int, uds: str | None = None) -> uvicorn.Config:
+    """For a server with the strict parser and a bounded end."""
+    return uvicorn.Config(
         app,
         uds=uds,
         http="httptools",
@@ -53,4 +53,3 @@ def server(app: App, *, graceful_s: int, uds: str | None = None) -> uvicorn.Serv
         timeout_graceful_shutdown=graceful_s,
         backlog=2048,
     )
-    return uvicorn.Server(config)

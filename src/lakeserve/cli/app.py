@@ -30,6 +30,9 @@ def up(
         int | None, typer.Option(help="Port; 0 takes a free one. [default: 8080]", min=0, max=65535)
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where state lies. [default: ~/.local/share/lakeserve]")] = None,
+    gateways: Annotated[
+        int | None, typer.Option(help="Gateway processes that share the port. [default: 1]", min=1, max=64)
+    ] = None,
     registry: Annotated[
         str | None, typer.Option(help="Another MLflow registry (http, sqlite or file URI) instead of the embedded one.")
     ] = None,
@@ -38,7 +41,7 @@ def up(
 
     The admin token comes from LAKESERVE_ADMIN_TOKEN, or is generated at the first start and shown once.
     """
-    become_supervisor(host=host, port=port, data_dir=data_dir, registry=registry)
+    become_supervisor(host=host, port=port, data_dir=data_dir, gateways=gateways, registry=registry)
 
 
 @app.command()

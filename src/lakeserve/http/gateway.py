@@ -48,12 +48,17 @@ class GatewayApp:
         self._registry = registry
         self._limits = limits
         self._is_synced = is_synced
+        self._draining = False
+
+    def drain(self) -> None:
+        """From now on every answer asks the client to close its connection and come back on another."""
+        self._draining = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         request_id = str(uuid.uuid4())
-        started = _Started(send)
+        started = _Started(send, last=self._draining)
         try:
             path = guard.check(scope, max_headers=self._limits.header_count, max_header_bytes=self._limits.header_bytes)
             await self._route(scope, receive, started, path, request_id)
@@ -158,13 +163,16 @@ def _invocation(path: str) -> tuple[str, str | None] | None:
 
 
 class _Started:
-    """A ``send`` that remembers whether the answer has begun."""
+    """A ``send`` that remembers whether the answer has begun; ``last`` makes it the last on its connection."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, *, last: bool) -> None:
         self._send = send
+        self._last = last
         self.begun = False
 
     async def __call__(self, message: Any) -> None:
+        if self._last and not self.begun:
+            message["headers"] = [*message["headers"], (b"connection", b"close")]
         self.begun = True
         await self._send(message)
 

@@ -7,8 +7,9 @@ current one and replaces it whole (:class:`FeedClient`); while the controller is
 In the other direction a gateway reports its usage: everything when it connects, then once a second what has changed, and
 at once when a request has to wait.
 
-Lines are JSON objects. Down: ``{"put": ENDPOINT}``, ``{"drop": NAME}``, ``{"principals": [[DIGEST, PRINCIPAL], …]}`` and
-``{"synced": true}``. Up: ``{"usage": [[ENDPOINT_ID, SERVED_ENTITY, COUNTERS], …]}``.
+Lines are JSON objects. Down: ``{"put": ENDPOINT}``, ``{"drop": NAME}``, ``{"principals": [[DIGEST, PRINCIPAL], …]}``
+with those that are new or changed, and null for those that are gone, and ``{"synced": true}``. Up:
+``{"usage": [[ENDPOINT_ID, SERVED_ENTITY, COUNTERS], …]}``.
 """
 
 from __future__ import annotations

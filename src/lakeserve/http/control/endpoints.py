@@ -15,6 +15,8 @@ BASE = "/api/2.0/serving-endpoints"
 
 
 def add(routes: Routes, endpoints: Endpoints) -> None:
+    _add_changes(routes, endpoints)
+
     async def create(call: Call) -> Any:
         requested = convert.parse_create(bodies.read_object(call.body))
         return convert.render_endpoint(await endpoints.create(call.caller, requested), Level.CAN_MANAGE)
@@ -23,13 +25,6 @@ def add(routes: Routes, endpoints: Endpoints) -> None:
         requested = convert.parse_config(bodies.read_object(call.body))
         endpoint = await endpoints.update_config(call.caller, call.path["name"], requested)
         return convert.render_endpoint(endpoint, await endpoints.level(call.caller, endpoint))
-
-    def changing(change: Callable[[Principal, str], Awaitable[Endpoint]]) -> Handler:
-        async def answer(call: Call) -> Any:
-            endpoint = await change(call.caller, call.path["name"])
-            return convert.render_endpoint(endpoint, await endpoints.level(call.caller, endpoint))
-
-        return answer
 
     async def get(call: Call) -> Any:
         return convert.render_endpoint(*await endpoints.get(call.caller, call.path["name"]))
@@ -52,9 +47,19 @@ def add(routes: Routes, endpoints: Endpoints) -> None:
     routes.add("GET", BASE + "/{name}", "endpoints.get", get)
     routes.add("DELETE", BASE + "/{name}", "endpoints.delete", delete)
     routes.add("PUT", BASE + "/{name}/config", "endpoints.update_config", update_config)
+    routes.add("GET", BASE + "/{name}/served-models/{served}/build-logs", "endpoints.build_logs", build_logs)
+    routes.add("GET", BASE + "/{name}/served-models/{served}/logs", "endpoints.logs", server_logs)
+
+
+def _add_changes(routes: Routes, endpoints: Endpoints) -> None:
+    def changing(change: Callable[[Principal, str], Awaitable[Endpoint]]) -> Handler:
+        async def answer(call: Call) -> Any:
+            endpoint = await change(call.caller, call.path["name"])
+            return convert.render_endpoint(endpoint, await endpoints.level(call.caller, endpoint))
+
+        return answer
+
     for method in ("PUT", "POST"):  # the real product's method is not documented
         routes.add(method, BASE + "/{name}/config:stop", "endpoints.stop", changing(endpoints.stop))
         routes.add(method, BASE + "/{name}/config:start", "endpoints.start", changing(endpoints.start))
         routes.add(method, BASE + "/{name}/config:cancel", "endpoints.cancel_update", changing(endpoints.cancel_update))
-    routes.add("GET", BASE + "/{name}/served-models/{served}/build-logs", "endpoints.build_logs", build_logs)
-    routes.add("GET", BASE + "/{name}/served-models/{served}/logs", "endpoints.logs", server_logs)
