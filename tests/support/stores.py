@@ -7,28 +7,30 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakeserve.adapters.memory.store import MemoryEndpointStore, MemoryTokenStore
+from lakeserve.adapters.memory.store import MemoryDirectoryStore, MemoryEndpointStore, MemoryTokenStore
 from lakeserve.adapters.sql.database import Database, sqlite_url
+from lakeserve.adapters.sql.directory import SqlDirectoryStore
 from lakeserve.adapters.sql.store import SqlEndpointStore, SqlTokenStore
-from lakeserve.ports.store import EndpointStore, TokenStore
+from lakeserve.ports.store import DirectoryStore, EndpointStore, TokenStore
 
 
 @dataclass(frozen=True)
 class Stores:
     endpoints: EndpointStore
     tokens: TokenStore
+    directory: DirectoryStore
 
 
 @asynccontextmanager
 async def _memory(_folder: Path) -> AsyncIterator[Stores]:
-    yield Stores(MemoryEndpointStore(), MemoryTokenStore())
+    yield Stores(MemoryEndpointStore(), MemoryTokenStore(), MemoryDirectoryStore())
 
 
 @asynccontextmanager
 async def _sqlite(folder: Path) -> AsyncIterator[Stores]:
     database = await Database.open(database_url(folder))
     try:
-        yield Stores(SqlEndpointStore(database), SqlTokenStore(database))
+        yield Stores(SqlEndpointStore(database), SqlTokenStore(database), SqlDirectoryStore(database))
     finally:
         await database.close()
 

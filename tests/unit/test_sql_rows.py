@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Row
 
 from lakeserve.adapters.sql import rows
+from lakeserve.domain.directory import Account, Group
 from lakeserve.domain.endpoint import (
     Deployment,
     DeploymentState,
@@ -19,9 +20,9 @@ from lakeserve.domain.endpoint import (
     Tag,
     UpdateState,
 )
-from lakeserve.domain.principal import AccessList, Level, Principal
+from lakeserve.domain.principal import AccessList, Kind, Level
 from lakeserve.domain.workload import Workload
-from lakeserve.ports.store import StoreTrouble, StoreUnavailable, Token
+from lakeserve.ports.store import StoreTrouble, StoreUnavailable, Token, TokenKind
 
 
 class FakeRow:
@@ -165,13 +166,27 @@ def test_what_is_not_understood_is_refused_with_the_id(document: Any) -> None:
 
 
 def test_tokens_and_access_lists_are_held_to_the_same() -> None:
-    token = Token("d" * 64, Principal("1", "ada", "Ada", ("admins",)), "laptop", 1, 2)
+    token = Token("d" * 64, "t", TokenKind.ACCESS, "1", "laptop", 1, 2)
     assert rows.token_from_row(_row(**rows.token_values(token))) == token
-    bare = _row(digest="d", principal={"id": "1", "name": "ada"}, comment="", created_at=0, expires_at=None)
-    assert rows.token_from_row(bare) == Token("d", Principal("1", "ada"))
+    with pytest.raises(StoreUnavailable, match="token t is not understood"):
+        rows.token_from_row(_row(**{**rows.token_values(token), "kind": "skeleton"}))
 
     access = AccessList({"ada": Level.CAN_QUERY}, {"users": Level.CAN_VIEW})
     assert rows.access_from_row(_row(endpoint_id="i", document=rows.access_document(access))) == access
     assert rows.access_from_row(_row(endpoint_id="i", document={})) == AccessList()
     with pytest.raises(StoreUnavailable, match="CAN_FLY"):
         rows.access_from_row(_row(endpoint_id="i", document={"groups": {"users": "CAN_FLY"}}))
+
+
+def test_accounts_and_groups_are_held_to_the_same() -> None:
+    account = Account("1", Kind.SERVICE_PRINCIPAL, "Ada", "Ada L.", False, 5, {"roles": [{"value": "x"}]})
+    assert rows.account_from_row(_row(**rows.account_values(account, "ada"))) == account
+    bare = {"id": "1", "kind": "user", "name": "ada", "created_at": 0, "document": {}}
+    assert rows.account_from_row(_row(**bare)) == Account("1", Kind.USER, "ada")
+    with pytest.raises(StoreUnavailable, match="account 1 is not understood"):
+        rows.account_from_row(_row(**{**bare, "kind": "robot"}))
+
+    group = Group("7", "Risk", frozenset({"1"}), 5, {"externalId": "x"})
+    assert rows.group_from_row(_row(**rows.group_values(group, "risk")), frozenset({"1"})) == group
+    with pytest.raises(StoreUnavailable, match="group 7 is not understood"):
+        rows.group_from_row(_row(id="7", name="risk", created_at=0, document=None), frozenset())

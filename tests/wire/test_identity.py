@@ -5,13 +5,15 @@ from __future__ import annotations
 from databricks.sdk.oauth import HostMetadata
 from databricks.sdk.service import iam
 
-from lakeserve.domain.principal import Principal
+from lakeserve.domain.principal import Membership, Principal
 from lakeserve.wire.databricks.discovery import render_host_metadata
 from lakeserve.wire.databricks.scim import render_me
 
 
 def test_a_person() -> None:
-    rendered = render_me(Principal("42", "ana@example.com", "Ana", ("admins", "risk")))
+    rendered = render_me(
+        Principal("42", "ana@example.com", "Ana", (Membership("admins", "admins"), Membership("7", "risk", False)))
+    )
     user = iam.User.from_dict(rendered)
     assert user.as_dict() == rendered
     assert (user.id, user.user_name, user.display_name, user.active) == ("42", "ana@example.com", "Ana", True)

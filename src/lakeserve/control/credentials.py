@@ -1,40 +1,164 @@
-"""Who is known by which token: kept in the store, held in memory here, published to the gateways."""
+"""Who is known by which credential: kept in the stores, held in memory here, published to the gateways.
+
+Everything that changes who may call goes through :meth:`Credentials.change_directory`, :meth:`Credentials.issue` or
+:meth:`Credentials.revoke`: one change at a time, first stored, then taken into use, then published. What a gateway gets is made
+from the whole picture, so that a user who is deactivated or leaves a group counts as such with every credential they have::
+
+    tokens ─┐
+            ├─▶ digest → principal, with groups and expiry ─▶ gateways
+    directory ┘
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
-from lakeserve.domain.principal import ADMINS, Principal
-from lakeserve.ports.clock import Clock
+from lakeserve.domain.directory import Account, Directory
+from lakeserve.domain.errors import BadRequest
+from lakeserve.domain.principal import ADMINS, Kind, Principal, token_digest
+from lakeserve.ports.clock import Clock, Ids
 from lakeserve.ports.publisher import Publisher
-from lakeserve.ports.store import Token, TokenStore
+from lakeserve.ports.store import DirectoryStore, Token, TokenKind, TokenStore
 
-_ADMIN = "admin token"
+PREFIXES = {TokenKind.PERSONAL: "dapi", TokenKind.ACCESS: "lsoa", TokenKind.CLIENT_SECRET: "dose"}
+"""Leak scanners and clients' own redaction know the first and the last, which are those of Databricks."""
+
+AT_MOST = {TokenKind.PERSONAL: 600, TokenKind.ACCESS: 1000, TokenKind.CLIENT_SECRET: 5}
+"""Living credentials of each kind that one account may have. The first and the last number are those of Databricks."""
+
+_RANDOM_BYTES = 20
+_OPERATOR_ID = "1"
 
 
 class Credentials:
-    def __init__(self, store: TokenStore, publisher: Publisher, clock: Clock) -> None:
-        self._store = store
+    def __init__(
+        self, tokens: TokenStore, directory: DirectoryStore, publisher: Publisher, clock: Clock, ids: Ids
+    ) -> None:
+        self._token_store = tokens
+        self._directory_store = directory
         self._publisher = publisher
         self._clock = clock
-        self._principals: dict[str, Principal] = {}
-
-    @property
-    def principals(self) -> Mapping[str, Principal]:
+        self._ids = ids
+        self._one_at_a_time = asyncio.Lock()
+        self._tokens: dict[str, Token] = {}
+        self.directory = Directory()
+        self.principals: Mapping[str, Principal] = {}
         """By token digest."""
-        return self._principals
 
     async def install_admin(self, name: str, digest: str) -> None:
-        """Make ``digest`` the one admin token: the one of an earlier start is no longer good."""
-        for token in await self._store.list():
-            if token.comment == _ADMIN and token.digest != digest:
-                await self._store.remove(token.digest)
-        admin = Principal(id="1", name=name, display_name="Administrator", groups=(ADMINS,))
-        await self._store.put(Token(digest, admin, _ADMIN, self._clock.now_ms()))
+        """Read everything, and make ``digest`` the one admin token: that of an earlier start is no longer good.
 
-    async def load(self) -> None:
-        """Read the table anew and publish it."""
+        Whoever starts the server administers it, so the account of that name is made, activated and put into ``admins`` whatever
+        has happened to it.
+        """
+        directory = await self._directory_store.read()
+        account = directory.find_account(Kind.USER, name) or Account(
+            id=self._ids.number() if _OPERATOR_ID in directory.accounts else _OPERATOR_ID,
+            kind=Kind.USER,
+            name=name,
+            display_name="Administrator",
+            created_at=self._clock.now_ms(),
+        )
+        admins = directory.groups[ADMINS]
+        await self._directory_store.put_account(replace(account, active=True))
+        await self._directory_store.put_group(replace(admins, members=admins.members | {account.id}))
+        for token in await self._token_store.list():
+            if token.kind is TokenKind.ADMIN and token.digest != digest:
+                await self._token_store.remove(token.digest)
         now = self._clock.now_ms()
-        tokens = [t for t in await self._store.list() if t.expires_at is None or t.expires_at > now]
-        self._principals = {token.digest: token.principal for token in tokens}
-        self._publisher.publish_principals(self._principals.items())
+        await self._token_store.put(Token(digest, self._ids.hex32(), TokenKind.ADMIN, account.id, "", now))
+        self.directory = await self._directory_store.read()
+        self._tokens = {token.digest: token for token in await self._token_store.list()}
+        await self._forget_dead()
+        self._publish()
+
+    async def change_directory(self, change: Callable[[Directory], Awaitable[None]]) -> Directory:
+        """Let ``change`` look at the directory and store something, with nobody else changing it meanwhile.
+
+        The result is the directory as it is then.
+        """
+        async with self._one_at_a_time:
+            try:
+                await change(self.directory)
+            finally:
+                # Also after a failure: whether a write that was cut short was made is only known by reading.
+                self.directory = await self._directory_store.read()
+                self._publish()
+            return self.directory
+
+    async def issue(self, kind: TokenKind, owner: str, *, lifetime_s: int, comment: str = "") -> tuple[str, Token]:
+        """A new random credential: its text, which is nowhere kept, and what is.
+
+        Access tokens end within the hour and are asked for by programs, so the oldest makes room; for the others a person decides.
+
+        :raises BadRequest: the owner has as many of the kind as one may have.
+        """
+        text = PREFIXES[kind] + secrets.token_hex(_RANDOM_BYTES)
+        async with self._one_at_a_time:
+            await self._forget_dead()
+            held = self.of(kind, owner)
+            if len(held) >= AT_MOST[kind]:
+                if kind is not TokenKind.ACCESS:
+                    raise BadRequest(
+                        f"At most {AT_MOST[kind]} of these can exist at a time. Delete one that is not needed."
+                    )
+                await self._remove(held[0])
+            now = self._clock.now_ms()
+            expires_at = now + lifetime_s * 1000
+            token = Token(token_digest(text), self._ids.hex32(), kind, owner, comment, now, expires_at)
+            await self._keep(token)
+        return text, token
+
+    async def amend(self, token: Token, comment: str) -> Token:
+        """The same credential with another comment."""
+        async with self._one_at_a_time:
+            amended = replace(token, comment=comment)
+            await self._keep(amended)
+            return amended
+
+    async def revoke(self, token: Token) -> None:
+        """End a credential now."""
+        async with self._one_at_a_time:
+            await self._remove(token)
+            self._publish()
+
+    def of(self, kind: TokenKind, owner: str) -> list[Token]:
+        """The owner's credentials of that kind that have not ended, oldest first."""
+        now = self._clock.now_ms()
+        found = [t for t in self._tokens.values() if t.kind is kind and t.owner == owner and not _ended(t, now)]
+        return sorted(found, key=lambda token: (token.created_at, token.digest))
+
+    async def _keep(self, token: Token) -> None:
+        await self._token_store.put(token)
+        self._tokens[token.digest] = token
+        self._publish()
+
+    async def _remove(self, token: Token) -> None:
+        await self._token_store.remove(token.digest)
+        self._tokens.pop(token.digest, None)
+
+    async def _forget_dead(self) -> None:
+        """Drop what has ended, and what belongs to nobody any more."""
+        now = self._clock.now_ms()
+        for token in list(self._tokens.values()):
+            if _ended(token, now) or token.owner not in self.directory.accounts:
+                await self._remove(token)
+
+    def _publish(self) -> None:
+        now = self._clock.now_ms()
+        owners = {owner: self.directory.principal(owner) for owner in {token.owner for token in self._tokens.values()}}
+        known = {}
+        for token in self._tokens.values():
+            principal = owners[token.owner]
+            if principal is None or token.kind is TokenKind.CLIENT_SECRET or _ended(token, now):
+                continue
+            known[token.digest] = replace(principal, expires_at=token.expires_at)
+        self.principals = known
+        self._publisher.publish_principals(known.items())
+
+
+def _ended(token: Token, now: int) -> bool:
+    return token.expires_at is not None and token.expires_at <= now

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from lakeserve.control.operations import NEEDS, Public
+from lakeserve.control.operations import level_of
 from lakeserve.control.reconciler import Reconcilers
 from lakeserve.domain import lifecycle
 from lakeserve.domain.endpoint import Endpoint, EndpointConfig, ServedEntity
 from lakeserve.domain.errors import (
-    InternalError,
     PermissionDenied,
     ResourceAlreadyExists,
     ResourceConflict,
@@ -70,7 +69,7 @@ class Endpoints:
             config = await self._settle(requested.config, version=1, creator=caller.name)
             endpoint = lifecycle.begin_update(endpoint, config, now=now)
         try:
-            endpoint = await self._store.add(endpoint, AccessList({caller.name: Level.CAN_MANAGE}))
+            endpoint = await self._store.add(endpoint, AccessList({caller.id: Level.CAN_MANAGE}))
         except NameTaken:
             raise _taken(requested.name) from None
         self._reconcilers.hint(endpoint)
@@ -153,19 +152,17 @@ class Endpoints:
         return self._logs.read_server(endpoint.id, _served(endpoint, served_entity).fingerprint)
 
     async def level(self, caller: Principal, endpoint: Endpoint) -> Level:
+        """
+        :raises PermissionDenied: the caller has none. Not "does not exist": see docs/decisions/0004-permissions.md.
+        """
         level = (await self._store.access(endpoint.id)).level_of(caller)
         if level is None:
-            raise _missing(endpoint.name)
+            raise PermissionDenied(f"User {caller.name} does not have any permission on endpoint {endpoint.name}.")
         return level
 
     async def _find(self, caller: Principal, name: str, operation: str) -> Endpoint:
-        """The endpoint, if the caller may do that with it.
-
-        To a caller who may not even view it, it does not exist.
-        """
-        needed = NEEDS[operation]
-        if needed is None or isinstance(needed, Public):
-            raise InternalError(f"{operation} has no level")
+        """The endpoint, if the caller may do that with it."""
+        needed = level_of(operation)
         endpoint = await self._store.find(name)
         if endpoint is None:
             raise _missing(name)

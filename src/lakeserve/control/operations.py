@@ -1,7 +1,7 @@
 """The permission table: every operation of the control API and what it needs. A route without an entry here does not start.
 
-``None`` means that any authenticated caller may; ``PUBLIC`` that no credential is asked for. Levels are of the endpoint that the
-operation names (serving-api.md 23).
+``None`` means that any authenticated caller may; ``PUBLIC`` that no credential is asked for; ``ADMIN`` that the caller must be in
+``admins``. Levels are of the endpoint that the operation names (serving-api.md 23), and admins have every level on every endpoint.
 """
 
 from __future__ import annotations
@@ -9,16 +9,22 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-from lakeserve.domain.principal import Level
+from lakeserve.domain.errors import InternalError, PermissionDenied
+from lakeserve.domain.principal import Level, Principal
 
 
 class Public(Enum):
     PUBLIC = "public"
 
 
-PUBLIC: Final = Public.PUBLIC
+class AdminsOnly(Enum):
+    ADMIN = "admin"
 
-NEEDS: Final[dict[str, Level | Public | None]] = {
+
+PUBLIC: Final = Public.PUBLIC
+ADMIN: Final = AdminsOnly.ADMIN
+
+NEEDS: Final[dict[str, Level | Public | AdminsOnly | None]] = {
     "discovery.host_metadata": PUBLIC,
     "scim.me": None,
     "endpoints.create": None,
@@ -32,3 +38,19 @@ NEEDS: Final[dict[str, Level | Public | None]] = {
     "endpoints.build_logs": Level.CAN_VIEW,
     "endpoints.logs": Level.CAN_VIEW,
 }
+
+
+def level_of(operation: str) -> Level:
+    """The level that an operation on an endpoint needs."""
+    needed = NEEDS[operation]
+    if not isinstance(needed, Level):
+        raise InternalError(f"{operation} has no level")
+    return needed
+
+
+def require_admin(caller: Principal) -> None:
+    """
+    :raises PermissionDenied: the caller does not belong to ``admins``.
+    """
+    if not caller.is_admin:
+        raise PermissionDenied("Only workspace admins can do this.")

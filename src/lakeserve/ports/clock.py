@@ -19,3 +19,6 @@ class Ids(Protocol):
 
     def uuid(self) -> str:
         """A new dashed UUID, as requests have."""
+
+    def number(self) -> str:
+        """A new id of up to 15 decimal digits, as users and groups have: official clients read it as an integer."""

@@ -1,4 +1,4 @@
-"""The truth: desired and observed state of endpoints, and the digests of tokens.
+"""The truth: desired and observed state of endpoints, who there is, and the digests of tokens.
 
 A store has one writer. Each method is one transaction; what it acknowledged survives kill -9. Changes are guarded by
 ``revision``: a writer that read an older state than the one stored is refused and must read again. What a store takes
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from lakeserve.domain.directory import Account, Directory, Group
 from lakeserve.domain.endpoint import Endpoint
-from lakeserve.domain.principal import AccessList, Principal
+from lakeserve.domain.principal import AccessList
 
 
 class StaleRevision(Exception):
@@ -23,7 +24,7 @@ class StaleRevision(Exception):
 
 
 class NameTaken(Exception):
-    """An endpoint of that name exists already."""
+    """An endpoint, account or group of that name exists already."""
 
 
 class StoreTrouble(StrEnum):
@@ -47,12 +48,26 @@ class StoreUnavailable(Exception):
         self.trouble = trouble
 
 
+class TokenKind(StrEnum):
+    """What a credential is good for. A client secret only buys access tokens; the others open the API."""
+
+    ADMIN = "admin"
+    PERSONAL = "personal"
+    ACCESS = "access"
+    CLIENT_SECRET = "client_secret"  # noqa: S105 - a kind, not a password
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A credential: the digest of its text, and who it stands for. ``expires_at`` is epoch milliseconds."""
+    """A credential: the digest of its text, and the id of the account it stands for.
+
+    ``id`` is how people call it; ``created_at`` and ``expires_at`` are epoch milliseconds.
+    """
 
     digest: str
-    principal: Principal
+    id: str
+    kind: TokenKind
+    owner: str
     comment: str = ""
     created_at: int = 0
     expires_at: int | None = None
@@ -99,3 +114,25 @@ class TokenStore(Protocol):
 
     async def list(self) -> list[Token]:
         """Every token, expired ones too, oldest first; those created in the same millisecond by digest."""
+
+
+class DirectoryStore(Protocol):
+    """Users, service principals and groups. Which changes make sense is not its business; that names are unique is."""
+
+    async def read(self) -> Directory:
+        """Everybody in one picture, oldest first, and the built-in groups."""
+
+    async def put_account(self, account: Account) -> None:
+        """Add an account, or replace the one with the same id.
+
+        :raises NameTaken: another account has its name, case aside.
+        """
+
+    async def put_group(self, group: Group) -> None:
+        """Add a group with its members, or replace the one with the same id.
+
+        :raises NameTaken: another group has its name, case aside.
+        """
+
+    async def remove(self, entry_id: str) -> bool:
+        """Forget the account or group, and take it out of every group. False when it was not there."""

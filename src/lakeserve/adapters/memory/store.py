@@ -7,15 +7,17 @@ because a frozen dataclass may still hold a dictionary that its owner changes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
+from lakeserve.domain.directory import Account, Directory, Group, directory_of, name_key
 from lakeserve.domain.endpoint import Endpoint
 from lakeserve.domain.principal import AccessList
 from lakeserve.ports.store import NameTaken, StaleRevision, Token
 
 T = TypeVar("T")
+E = TypeVar("E", Account, Group)
 
 
 class MemoryEndpointStore:
@@ -81,6 +83,40 @@ class MemoryTokenStore:
 
     async def list(self) -> list[Token]:
         return sorted(self._tokens.values(), key=lambda token: (token.created_at, token.digest))
+
+
+class MemoryDirectoryStore:
+    """A :class:`~lakeserve.ports.store.DirectoryStore` that lives as long as the object."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, Account] = {}
+        self._groups: dict[str, Group] = {}
+
+    async def read(self) -> Directory:
+        return directory_of(_oldest_first(self._accounts.values()), _oldest_first(self._groups.values()))
+
+    async def put_account(self, account: Account) -> None:
+        _refuse_taken_key(account, self._accounts.values())
+        self._accounts[account.id] = _copy(account)
+
+    async def put_group(self, group: Group) -> None:
+        _refuse_taken_key(group, self._groups.values())
+        self._groups[group.id] = _copy(group)
+
+    async def remove(self, entry_id: str) -> bool:
+        account, removed = self._accounts.pop(entry_id, None), self._groups.pop(entry_id, None)
+        for group in list(self._groups.values()):
+            self._groups[group.id] = replace(group, members=group.members - {entry_id})
+        return account is not None or removed is not None
+
+
+def _oldest_first(entries: Iterable[E]) -> list[E]:
+    return [_copy(entry) for entry in sorted(entries, key=lambda entry: (entry.created_at, entry.id))]
+
+
+def _refuse_taken_key(entry: E, others: Iterable[E]) -> None:
+    if any(name_key(other.name) == name_key(entry.name) and other.id != entry.id for other in others):
+        raise NameTaken(f"The name {entry.name} is in use.")
 
 
 def _copy(value: T) -> T:

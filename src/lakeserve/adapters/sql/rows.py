@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from lakeserve.domain.directory import Account, Group
 from lakeserve.domain.endpoint import (
     Deployment,
     DeploymentKey,
@@ -25,9 +26,9 @@ from lakeserve.domain.endpoint import (
     Tag,
     UpdateState,
 )
-from lakeserve.domain.principal import AccessList, Level, Principal
+from lakeserve.domain.principal import AccessList, Kind, Level
 from lakeserve.domain.workload import DEFAULT_TYPE, Workload
-from lakeserve.ports.store import StoreTrouble, StoreUnavailable, Token
+from lakeserve.ports.store import StoreTrouble, StoreUnavailable, Token, TokenKind
 
 Document = Mapping[str, Any]
 
@@ -189,12 +190,9 @@ def access_from_row(row: Row[Any]) -> AccessList:
 def token_values(token: Token) -> dict[str, Any]:
     return {
         "digest": token.digest,
-        "principal": {
-            "id": token.principal.id,
-            "name": token.principal.name,
-            "display_name": token.principal.display_name,
-            "groups": list(token.principal.groups),
-        },
+        "id": token.id,
+        "kind": token.kind.value,
+        "owner": token.owner,
         "comment": token.comment,
         "created_at": token.created_at,
         "expires_at": token.expires_at,
@@ -202,18 +200,64 @@ def token_values(token: Token) -> dict[str, Any]:
 
 
 def token_from_row(row: Row[Any]) -> Token:
-    with _understood(f"token {row.digest[:8]}"):
+    with _understood(f"token {row.id}"):
         return Token(
             digest=row.digest,
-            principal=Principal(
-                id=row.principal["id"],
-                name=row.principal["name"],
-                display_name=row.principal.get("display_name", ""),
-                groups=tuple(row.principal.get("groups", ())),
-            ),
+            id=row.id,
+            kind=TokenKind(row.kind),
+            owner=row.owner,
             comment=row.comment,
             created_at=row.created_at,
             expires_at=row.expires_at,
+        )
+
+
+def account_values(account: Account, key: str) -> dict[str, Any]:
+    return {
+        "id": account.id,
+        "kind": account.kind.value,
+        "name": account.name,
+        "name_key": key,
+        "created_at": account.created_at,
+        "document": {
+            "display_name": account.display_name,
+            "active": account.active,
+            "extra": _plain(account.extra),
+        },
+    }
+
+
+def account_from_row(row: Row[Any]) -> Account:
+    with _understood(f"account {row.id}"):
+        return Account(
+            id=row.id,
+            kind=Kind(row.kind),
+            name=row.name,
+            display_name=row.document.get("display_name", ""),
+            active=row.document.get("active", True),
+            created_at=row.created_at,
+            extra=row.document.get("extra", {}),
+        )
+
+
+def group_values(group: Group, key: str) -> dict[str, Any]:
+    return {
+        "id": group.id,
+        "name": group.name,
+        "name_key": key,
+        "created_at": group.created_at,
+        "document": {"extra": _plain(group.extra)},
+    }
+
+
+def group_from_row(row: Row[Any], members: frozenset[str]) -> Group:
+    with _understood(f"group {row.id}"):
+        return Group(
+            id=row.id,
+            name=row.name,
+            members=members,
+            created_at=row.created_at,
+            extra=row.document.get("extra", {}),
         )
 
 

@@ -41,8 +41,41 @@ tokens = Table(
     "tokens",
     metadata,
     Column("digest", String, primary_key=True),
-    Column("principal", JSON, nullable=False),
+    Column("id", String, nullable=False, unique=True),
+    Column("kind", String, nullable=False),
+    # Not a foreign key: a credential whose owner is gone is good for nothing, and removed when somebody looks.
+    Column("owner", String, nullable=False),
     Column("comment", String, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    # The name without regard to case, which the database would fold for ASCII only.
+    Column("name_key", String, nullable=False, unique=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("document", JSON, nullable=False),
+    Column("kind", String, nullable=False),
+)
+
+account_groups = Table(
+    "account_groups",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("name_key", String, nullable=False, unique=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("document", JSON, nullable=False),
+)
+
+group_members = Table(
+    "group_members",
+    metadata,
+    Column("group_id", String, primary_key=True),
+    # An account or another group, so it cannot be a foreign key.
+    Column("member_id", String, primary_key=True, index=True),
 )

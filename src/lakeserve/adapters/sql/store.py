@@ -42,7 +42,7 @@ class SqlEndpointStore:
         return await self._database.write(_save, endpoint)
 
     async def delete(self, endpoint_id: str) -> bool:
-        return await self._database.write(_delete, endpoints, endpoint_id)
+        return await self._database.write(delete_row, endpoints, endpoint_id)
 
     async def access(self, endpoint_id: str) -> AccessList:
         return await self._database.read(_access, endpoint_id)
@@ -58,10 +58,10 @@ class SqlTokenStore:
         self._database = database
 
     async def put(self, token: Token) -> None:
-        await self._database.write(_put, tokens, rows.token_values(token))
+        await self._database.write(put_row, tokens, rows.token_values(token))
 
     async def remove(self, digest: str) -> bool:
-        return await self._database.write(_delete, tokens, digest)
+        return await self._database.write(delete_row, tokens, digest)
 
     async def list(self) -> list[Token]:
         return await self._database.read(_all_tokens)
@@ -119,7 +119,7 @@ def _access(connection: Connection, endpoint_id: str) -> AccessList:
 
 
 def _set_access(connection: Connection, endpoint_id: str, access: AccessList) -> None:
-    _put(connection, access_lists, {"endpoint_id": endpoint_id, "document": rows.access_document(access)})
+    put_row(connection, access_lists, {"endpoint_id": endpoint_id, "document": rows.access_document(access)})
 
 
 def _all_tokens(connection: Connection) -> list[Token]:
@@ -127,13 +127,13 @@ def _all_tokens(connection: Connection) -> list[Token]:
     return [rows.token_from_row(row) for row in connection.execute(ordered)]
 
 
-def _put(connection: Connection, table: Table, values: dict[str, Any]) -> None:
+def put_row(connection: Connection, table: Table, values: dict[str, Any]) -> None:
     """Insert or replace. Two statements, because the single one is spelt differently by each database."""
     (key,) = table.primary_key
     if connection.execute(update(table).where(key == values[key.name]).values(values)).rowcount == 0:
         connection.execute(insert(table).values(values))
 
 
-def _delete(connection: Connection, table: Table, key: str) -> bool:
+def delete_row(connection: Connection, table: Table, key: str) -> bool:
     (column,) = table.primary_key
     return connection.execute(delete(table).where(column == key)).rowcount == 1

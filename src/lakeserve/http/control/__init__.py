@@ -13,6 +13,7 @@ from lakeserve.http.asgi import App
 from lakeserve.http.control import endpoints as endpoint_routes
 from lakeserve.http.control import identity as identity_routes
 from lakeserve.http.control.routes import ControlSettings, Principals, Routes, without_trailing_slash
+from lakeserve.ports.clock import Clock
 
 __all__ = ["ControlSettings", "Services", "create_app"]
 
@@ -22,11 +23,12 @@ class Services:
     """The use cases that the routes call. ``principals`` gives the current table of token digest to principal."""
 
     principals: Principals
+    clock: Clock
     endpoints: Endpoints
 
 
 def create_app(services: Services, settings: ControlSettings) -> App:
-    routes = Routes(settings, services.principals)
+    routes = Routes(settings, services.principals, services.clock)
     endpoint_routes.add(routes, services.endpoints)
     identity_routes.add(routes, settings)
     return without_trailing_slash(routes.app)

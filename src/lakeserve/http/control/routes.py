@@ -15,7 +15,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from lakeserve.control.operations import NEEDS, Public
+from lakeserve.control.operations import NEEDS, AdminsOnly, Public, require_admin
 from lakeserve.domain.errors import (
     InternalError,
     LakeserveError,
@@ -24,10 +24,10 @@ from lakeserve.domain.errors import (
     TemporarilyUnavailable,
 )
 from lakeserve.domain.principal import Principal
-from lakeserve.domain.routing import RoutingTable
 from lakeserve.gateway.authenticate import authenticate
 from lakeserve.http.asgi import App, Receive, Scope, Send
 from lakeserve.http.body import read_body
+from lakeserve.ports.clock import Clock
 from lakeserve.ports.store import StoreUnavailable
 from lakeserve.wire.databricks.errors import render_error
 
@@ -73,18 +73,22 @@ class ControlSettings:
 class Routes:
     """``operations`` is what has been added: (method, path, operation)."""
 
-    def __init__(self, settings: ControlSettings, principals: Principals) -> None:
+    def __init__(self, settings: ControlSettings, principals: Principals, clock: Clock) -> None:
         self.app = FastAPI(title="lakeserve", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
         self.operations: list[tuple[str, str, str]] = []
         self._settings = settings
         self._principals = principals
+        self._clock = clock
         self._handle_errors()
 
     def add(self, method: str, path: str, operation: str, handler: Handler) -> None:
         needs = NEEDS[operation]
+        public, admins_only = isinstance(needs, Public), isinstance(needs, AdminsOnly)
 
         async def answer(request: Request) -> Response:
-            caller = NOBODY if isinstance(needs, Public) else self._caller(request)
+            caller = NOBODY if public else self._caller(request)
+            if admins_only:
+                require_admin(caller)
             body = await read_body(request.scope, request.receive, self._settings.max_body_bytes)
             call = Call(
                 caller=caller,
@@ -102,8 +106,8 @@ class Routes:
 
     def _caller(self, request: Request) -> Principal:
         authorization = request.headers.get("authorization")
-        table = RoutingTable(principals=self._principals())
-        return authenticate(table, authorization.encode("latin-1") if authorization else None)
+        given = authorization.encode("latin-1") if authorization else None
+        return authenticate(self._principals(), given, now=self._clock.now_ms())
 
     def _respond(self, answer: Answer) -> Response:
         # Other SDKs learn the workspace's id from this header (official clients expect an integer in it).

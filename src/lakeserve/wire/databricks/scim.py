@@ -17,7 +17,10 @@ def render_me(principal: Principal) -> dict[str, Any]:
         "userName": principal.name,
         "displayName": principal.display_name or principal.name,
         "active": True,
-        "groups": [{"display": group, "type": "direct"} for group in principal.groups],
+        "groups": [
+            {"value": group.id, "display": group.name, "type": "direct" if group.direct else "indirect"}
+            for group in principal.memberships
+        ],
     }
     if "@" in principal.name:
         user["emails"] = [{"type": "work", "value": principal.name, "primary": True}]
