@@ -40,7 +40,7 @@ def decide(current: int, bounds: Concurrency, *, scale_to_zero: bool, load: Load
     quiet_s = min(load.idle_s, load.age_s)
     if scale_to_zero and load.in_flight == 0 and quiet_s >= limits.scale_to_zero_s:
         return 0
-    if current == 0:
+    if current == 0 and scale_to_zero:
         return 0
     if load.age_s >= limits.scale_down_s:
         return min(max(lowest, load.peak), max(current, lowest), bounds.maximum)
