@@ -1,8 +1,12 @@
-"""``python -m spec`` writes ``docs/reference/coverage.md`` anew."""
+"""``python -m spec`` writes ``docs/reference/coverage.md`` and ``docs/internals/lifecycle.md`` anew."""
 
 from __future__ import annotations
 
-from spec.coverage import OPERATIONS, PAGE, load, render
+from spec import coverage, lifecycle
 
-PAGE.parent.mkdir(parents=True, exist_ok=True)
-PAGE.write_text(render(load(OPERATIONS.read_text())))
+for page, text in (
+    (coverage.PAGE, coverage.render(coverage.load(coverage.OPERATIONS.read_text()))),
+    (lifecycle.PAGE, lifecycle.render()),
+):
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(text)
