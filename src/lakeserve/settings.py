@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -139,25 +140,34 @@ def admin_token() -> str | None:
     return os.environ.get("LAKESERVE_ADMIN_TOKEN") or None
 
 
+def _unsendable(token: str) -> bool:
+    """Whether it holds what does not travel in an Authorization header."""
+    return any(not "!" <= character <= "~" for character in token)
+
+
 def from_environment(**flags: object) -> Settings:
     """The settings of ``lakeserve up``: a flag that is not None wins over its variable, which wins over the default.
 
     :raises ValueError: a variable's text is not of its setting's kind.
     """
     environ = os.environ
+    if _unsendable(admin_token() or ""):
+        raise ValueError(
+            "LAKESERVE_ADMIN_TOKEN must be printable ASCII without spaces; no client could send it otherwise"
+        )
     data_dir = Path(str(flags.get("data_dir") or environ.get("LAKESERVE_DATA_DIR") or _default_data_dir(environ)))
     data_dir = data_dir.expanduser().resolve()
     chosen: dict[str, Any] = {
         "host": flags.get("host") or environ.get("LAKESERVE_HOST"),
-        "port": flags.get("port") if flags.get("port") is not None else _whole(environ, "LAKESERVE_PORT"),
+        "port": flags.get("port") if flags.get("port") is not None else _whole(environ, "LAKESERVE_PORT", 0, 65535),
         "gateways": flags.get("gateways")
         if flags.get("gateways") is not None
-        else _whole(environ, "LAKESERVE_GATEWAYS"),
+        else _whole(environ, "LAKESERVE_GATEWAYS", 1, 64),
         "registry": _registry(flags.get("registry") or environ.get("LAKESERVE_REGISTRY")),
         "env_manager": _one_of(environ, "LAKESERVE_ENV_MANAGER", ("uv", "local")),
         "worker_start": _one_of(environ, "LAKESERVE_WORKER_START", ("auto", "fork", "exec")),
         "admin_name": environ.get("LAKESERVE_ADMIN_NAME"),
-        "workspace_id": environ.get("LAKESERVE_WORKSPACE_ID"),
+        "workspace_id": _text_of(_whole(environ, "LAKESERVE_WORKSPACE_ID", 1, 2**63 - 1)),
     }
     return Settings(
         data_dir=data_dir,
@@ -218,8 +228,8 @@ def _limits(environ: Mapping[str, str]) -> Limits:
                 chosen[name] = kind(environ[variable])
             except ValueError:
                 raise ValueError(f"{variable} must be a number, not {environ[variable]!r}") from None
-            if chosen[name] <= 0:
-                raise ValueError(f"{variable} must be greater than zero")
+            if not 0 < chosen[name] < math.inf:  # not a number compares false
+                raise ValueError(f"{variable} must be greater than zero and finite")
     return Limits(**chosen)
 
 
@@ -231,13 +241,17 @@ def _passed(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _whole(environ: Mapping[str, str], name: str) -> int | None:
+def _whole(environ: Mapping[str, str], name: str, low: int, high: int) -> int | None:
     text = environ.get(name)
     if text is None:
         return None
-    if not text.isdecimal():
-        raise ValueError(f"{name} must be a whole number, not {text!r}")
+    if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
+        raise ValueError(f"{name} must be a whole number from {low} to {high}, not {text!r}")
     return int(text)
+
+
+def _text_of(number: int | None) -> str | None:
+    return None if number is None else str(number)
 
 
 def _one_of(environ: Mapping[str, str], name: str, values: tuple[str, ...]) -> str | None:
