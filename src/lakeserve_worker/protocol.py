@@ -31,6 +31,8 @@ Zygote lines are JSON objects, one per line, over the zygote's control socket:
 ``{"fork": WORKER_SPEC}`` → ``{"pid": N}`` or ``{"error": "…"}``. The worker's socket is bound and listening when the answer comes.
 ``{"info": true}``        → ``{"pid": N, "fork_safe": bool, "reason": "…"}``. Sent when the preloading is done.
 
+``{"learn": true}`` → as for ``info``, after importing what the preload file lists by now: a worker has added what its model needed.
+
 WORKER_SPEC, a JSON object, is also what an exec-started worker reads from standard input, as one line:
 
 ``worker_id``, ``socket`` (path to listen on), ``model_path``, ``endpoint_name``, ``entity_name``,

@@ -44,7 +44,7 @@ def run(control: str, preload_file: str, supervisor_pid: int) -> None:
     preload(preload_file)
     gc.collect()
     gc.freeze()
-    Zygote(process.listen(control)).serve()
+    Zygote(process.listen(control), preload_file).serve()
 
 
 def preload(preload_file: str) -> None:
@@ -101,8 +101,9 @@ def _foreign_threads() -> list[str]:
 class Zygote:
     """Answers lines on the control socket. Single-threaded; a silent or slow peer costs the others nothing."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, preload_file: str) -> None:
         self._listener = listener
+        self._preload_file = preload_file
         self._lines: dict[socket.socket, bytearray] = {}
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ)
@@ -149,10 +150,14 @@ class Zygote:
                 return {"pid": self._fork(WorkerSpec.of(request["fork"]))}
         except (ValueError, OSError, RecursionError) as error:
             return {"error": f"{error}"}
-        if isinstance(request, dict) and request.get("info"):
-            reason = unsafe_to_fork()
-            return {"pid": os.getpid(), "fork_safe": not reason, "reason": reason}
-        return {"error": "neither fork nor info was asked for"}
+        if isinstance(request, dict) and request.get("learn"):
+            preload(self._preload_file)
+            gc.collect()
+            gc.freeze()
+        elif not (isinstance(request, dict) and request.get("info")):
+            return {"error": "neither fork nor learn nor info was asked for"}
+        reason = unsafe_to_fork()
+        return {"pid": os.getpid(), "fork_safe": not reason, "reason": reason}
 
     def _fork(self, spec: WorkerSpec) -> int:
         """

@@ -1,12 +1,20 @@
-"""Logs of served entities as files: ``logs/endpoints/<endpoint id>/<fingerprint>/{build,server}.log``.
+"""Logs as files: of served entities in ``endpoints/<endpoint id>/<fingerprint>/{build,server}.log``, of the server's own processes
+beside ``endpoints``.
 
-Readers get the tail only. A server log that has grown past its cap is cut back to its tail in place: workers append
-(``O_APPEND``), so they go on writing at the new end.
+Readers get the tail only. A log that has grown past its cap is cut back to its tail in place: every writer appends (``O_APPEND``),
+so it goes on at the new end, is never held up, and needs to know nothing. What is written while a file is being cut may be lost.
+
+How far a file can get past its cap is what a model prints between two looks. They are a second apart, and a tenth of that once a
+file had to be cut, so a model that prints 10 GB takes what it prints in its first second, and a tenth of it from then on.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,11 +22,17 @@ from lakeserve.ports.clock import Clock
 
 _TAIL_BYTES = 512 * 1024
 _CAP_BYTES = 16 * 1024 * 1024
+_CALM_S = 1.0
+_BUSY_S = 0.1
+_NOTICE = b"[lakeserve] The log grew past its limit; its older lines were removed here.\n"
 
 
 class FileLogs:
-    def __init__(self, root: Path, clock: Clock) -> None:
-        self._root = root
+    """``folder`` is where all logs of the server lie."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._folder_of_all = folder
+        self._root = folder / "endpoints"
         self._clock = clock
 
     def server_log(self, endpoint_id: str, fingerprint: str) -> Path:
@@ -30,23 +44,34 @@ class FileLogs:
             file.write(f"[{moment}] {line}\n")
 
     def read_build(self, endpoint_id: str, fingerprint: str) -> str:
-        return _tail(self._path(endpoint_id, fingerprint) / "build.log")
+        return _tail(self._path(endpoint_id, fingerprint) / "build.log").decode(errors="replace")
 
     def read_server(self, endpoint_id: str, fingerprint: str) -> str:
-        return _tail(self._path(endpoint_id, fingerprint) / "server.log")
+        return _tail(self._path(endpoint_id, fingerprint) / "server.log").decode(errors="replace")
 
     def remove(self, endpoint_id: str) -> None:
         shutil.rmtree(self._root / endpoint_id, ignore_errors=True)
 
-    def cut_back(self) -> None:
-        """Bring every server log under the cap; called now and then."""
-        for path in self._root.glob("*/*/server.log"):
-            if path.stat().st_size > _CAP_BYTES:
-                tail = _tail(path)
-                with path.open("r+b") as file:
-                    file.truncate(0)
-                with path.open("ab") as file:
-                    file.write(tail.encode())
+    async def watch_sizes(self) -> None:
+        """Forever: keep every log under the cap."""
+        while True:
+            cut = await asyncio.to_thread(self.cut_back)
+            await asyncio.sleep(_BUSY_S if cut else _CALM_S)
+
+    def cut_back(self) -> bool:
+        """Bring every log under the cap, once. Whether any was over it."""
+        found = False
+        for path in self._all():
+            # A file may go at any moment, and one that cannot be cut must not keep the others from it.
+            with contextlib.suppress(OSError):
+                if path.stat().st_size > _CAP_BYTES:
+                    found = True
+                    _cut(path)
+        return found
+
+    def _all(self) -> Iterator[Path]:
+        for pattern in ("*.log", "*/*.log", "*/*/*/*.log"):
+            yield from self._folder_of_all.glob(pattern)
 
     def _path(self, endpoint_id: str, fingerprint: str) -> Path:
         return self._root / endpoint_id / fingerprint
@@ -57,16 +82,24 @@ class FileLogs:
         return path
 
 
-def _tail(path: Path) -> str:
-    """The last whole lines of the file, at most ``_TAIL_BYTES``."""
+def _cut(path: Path) -> None:
+    # Less than readers get, so that they see the notice, too.
+    tail = _tail(path, _TAIL_BYTES // 2)
+    os.truncate(path, 0)
+    with path.open("ab", buffering=0) as file:
+        file.write(_NOTICE + tail)
+
+
+def _tail(path: Path, limit: int = _TAIL_BYTES) -> bytes:
+    """The last whole lines of the file, at most ``limit`` bytes; the end of a line that is longer than that."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
-            start = max(0, size - _TAIL_BYTES)
+            start = max(0, size - limit)
             file.seek(start)
-            data = file.read(_TAIL_BYTES)
+            data = file.read(limit)
     except FileNotFoundError:
-        return ""
+        return b""
     if start:
-        data = data.partition(b"\n")[2]
-    return data.decode(errors="replace")
+        return data.partition(b"\n")[2] or data
+    return data

@@ -10,8 +10,14 @@ import asyncio
 from collections import deque
 from typing import Any, cast
 
+import orjson
+
 from lakeserve_worker import protocol
 from lakeserve_worker.protocol import Frame
+
+
+_SMALL = 16 * 1024
+"""Bodies up to here are cheaper to copy than to send as a piece of their own."""
 
 
 class WorkerGone(ConnectionError):
@@ -34,21 +40,27 @@ class WorkerSocket(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        buffer = self._buffer
-        buffer += data
+        # Almost always there is nothing left over, and one whole frame comes: then nothing is copied but its parts.
+        pending: bytes | bytearray = data
+        if self._buffer:
+            self._buffer += data
+            pending = self._buffer
         try:
-            while len(buffer) >= protocol.PREFIX_SIZE:
-                kind, head_length, body_length = protocol.decode_prefix(buffer)
+            while len(pending) >= protocol.PREFIX_SIZE:
+                kind, head_length, body_length = protocol.decode_prefix(pending)
                 body_at = protocol.PREFIX_SIZE + head_length
                 end = body_at + body_length
-                if len(buffer) < end:
-                    return
-                head = protocol.decode_head(bytes(buffer[protocol.PREFIX_SIZE : body_at]))
-                self._frames.append(Frame(kind, head, bytes(buffer[body_at:end])))
-                del buffer[:end]
+                if len(pending) < end:
+                    break
+                head = _decode_head(pending[protocol.PREFIX_SIZE : body_at])
+                self._frames.append(Frame(kind, head, bytes(pending[body_at:end])))
+                pending = pending[end:]
                 self._wake()
         except protocol.ProtocolError:
             self.close()
+            return
+        if pending is not self._buffer:
+            self._buffer = bytearray(pending)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
@@ -70,7 +82,11 @@ class WorkerSocket(asyncio.Protocol):
         """
         if self._lost or self._transport is None:
             raise WorkerGone
-        self._transport.write(protocol.encode(kind, head, body))
+        start = protocol.encode_head(kind, orjson.dumps(head), len(body))
+        if len(body) <= _SMALL:
+            self._transport.write(start + body)
+        else:
+            self._transport.writelines((start, body))
 
     async def receive(self) -> Frame:
         """The next frame. One caller at a time.
@@ -96,6 +112,18 @@ class WorkerSocket(asyncio.Protocol):
         self._lost = True
         if self._transport is not None:
             self._transport.abort()
+
+
+def _decode_head(data: bytes | bytearray) -> dict[str, Any]:
+    """
+    :raises protocol.ProtocolError: not a JSON object.
+    """
+    try:
+        head = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        head = None
+    # What is left: nothing at all, no JSON, and what only the standard library reads and writes, such as half a surrogate pair.
+    return head if isinstance(head, dict) else protocol.decode_head(bytes(data))
 
 
 async def connect(address: str) -> WorkerSocket:

@@ -64,6 +64,7 @@ class LocalWorkers:
             await asyncio.shield(self._launcher.stop(worker_id, 0))
             raise
         self._watch(worker, spec.environment.key, connection, lost)
+        self._zygotes.learn_from_worker(spec.environment)
         return worker
 
     async def drain(self, worker: Worker, limit_s: float) -> None:

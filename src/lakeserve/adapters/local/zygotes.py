@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,7 @@ from lakeserve_worker import protocol
 
 KIND: Final = "zygote"
 _START_LIMIT_S = 180.0
-_FORK_LIMIT_S = 30.0
+_FORK_LIMIT_S = 120.0
 _POLL_S = 0.02
 
 _READ_AT_IMPORT = (
@@ -55,6 +55,7 @@ class Zygote:
     control: Path
     fork_safe: bool
     reason: str
+    learned: float = 0.0
 
 
 def wants_exec(choice: str, variables: Mapping[str, str]) -> bool:
@@ -97,6 +98,7 @@ class Zygotes:
         self._supervisor_pid = supervisor_pid
         self._keep_s = keep_s
         self._starting: dict[str, asyncio.Task[Zygote]] = {}
+        self._background: set[asyncio.Task[None]] = set()
         self._users: dict[str, set[str]] = {}
         self._leaving: dict[str, asyncio.TimerHandle] = {}
 
@@ -121,6 +123,28 @@ class Zygotes:
             raise ZygoteFailed(str(answer.get("error", "no answer")))
         return int(answer["pid"])
 
+    def learn_from_worker(self, environment: Environment) -> None:
+        """A worker has loaded its model. If it noted modules that the zygote has not imported, let it: the next fork is quicker."""
+        task = self._starting.get(environment.key)
+        if task is None or not task.done() or _unusable(task):
+            return
+        zygote = task.result()
+        with contextlib.suppress(OSError):
+            noted = environment.preload_file.stat().st_mtime
+            if noted != zygote.learned:
+                zygote.learned = noted
+                self._later(self._learn(zygote))
+
+    async def _learn(self, zygote: Zygote) -> None:
+        with contextlib.suppress(ZygoteFailed):
+            info = await self._ask(zygote.control, {"learn": True}, _START_LIMIT_S)
+            zygote.fork_safe, zygote.reason = bool(info.get("fork_safe")), str(info.get("reason", ""))
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
     def used_by(self, worker_id: str, key: str) -> None:
         """A worker of that environment lives: its zygote is kept."""
         self._users.setdefault(key, set()).add(worker_id)
@@ -133,7 +157,7 @@ class Zygotes:
         users.discard(worker_id)
         if not users and key in self._starting:
             loop = asyncio.get_running_loop()
-            self._leaving[key] = loop.call_later(self._keep_s, lambda: loop.create_task(self._end(key)))
+            self._leaving[key] = loop.call_later(self._keep_s, lambda: self._later(self._end(key)))
 
     async def _end(self, key: str) -> None:
         self._leaving.pop(key, None)
