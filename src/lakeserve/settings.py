@@ -77,6 +77,10 @@ class Limits:
     """How long the zygote of an environment is kept after its last worker has ended."""
     worker_bytes: int = 4096 * MIB
     """Resident memory of one worker; one that grows beyond it is ended."""
+    body_s: float = 120.0
+    """Longest time for a request's body to arrive."""
+    body_buffer_bytes: int = 256 * MIB
+    """Request bodies that a gateway holds at once; requests beyond it wait before their bodies are read."""
     header_bytes: int = 64 * 1024
     header_count: int = 200
     drain_s: float = 600.0

@@ -4,7 +4,8 @@
     ├── BadRequest                400  BAD_REQUEST
     │   ├── PayloadTooLarge       413
     │   ├── UnsupportedMediaType  415
-    │   └── MethodNotAllowed      405
+    │   ├── MethodNotAllowed      405
+    │   └── RequestTimeout        408
     ├── InvalidParameterValue     400  INVALID_PARAMETER_VALUE
     ├── Unauthenticated           401  UNAUTHENTICATED
     ├── PermissionDenied          403  PERMISSION_DENIED
@@ -79,6 +80,12 @@ class UnsupportedMediaType(BadRequest):
 
 class MethodNotAllowed(BadRequest):
     status = 405
+
+
+class RequestTimeout(BadRequest):
+    """The client did not send its request in time."""
+
+    status = 408
 
 
 class InvalidParameterValue(LakeserveError):

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
-from lakeserve.domain.errors import InternalError, LakeserveError, MethodNotAllowed, RouteNotFound
+from lakeserve.domain.errors import InternalError, LakeserveError, MethodNotAllowed, RequestTimeout, RouteNotFound
 from lakeserve.gateway.plane import Admitted, DataPlane, Relay
 from lakeserve.http import guard
 from lakeserve.http.asgi import Header, Receive, Scope, Send, encode_headers, header, send_bytes, send_error, send_json
-from lakeserve.http.body import ClientGone, check_length, read_body
+from lakeserve.http.body import ByteBudget, ClientGone, expected_size, read_body
 from lakeserve.http.passing import Passage
 from lakeserve.settings import Limits
 from lakeserve.wire.databricks.errors import render_stream_error
@@ -49,6 +49,7 @@ class GatewayApp:
         self._limits = limits
         self._is_synced = is_synced
         self._draining = False
+        self._bodies = ByteBudget(limits.body_buffer_bytes, limits.queue_s)
 
     def drain(self) -> None:
         """From now on every answer asks the client to close its connection and come back on another."""
@@ -102,28 +103,35 @@ class GatewayApp:
         self, scope: Scope, receive: Receive, send: Send, name: str, served_entity: str | None, request_id: str
     ) -> None:
         admitted = self._plane.admit(header(scope, b"authorization"), name, served_entity)
-        check_length(scope, self._limits.request_bytes)
-        body = await read_body(scope, receive, self._limits.request_bytes)
-        content_type = (header(scope, b"content-type") or b"").decode("latin-1")
-        try:
-            admitted, answer = await self._plane.dispatch(admitted, content_type, body, request_id)
-        except LakeserveError as error:
-            await send_error(send, error, _answer_headers(admitted, request_id))
-            return
+        async with self._bodies.hold(expected_size(scope, self._limits.request_bytes)):
+            body = await self._body(scope, receive)
+            content_type = (header(scope, b"content-type") or b"").decode("latin-1")
+            try:
+                admitted, answer = await self._plane.dispatch(admitted, content_type, body, request_id)
+            except LakeserveError as error:
+                await send_error(send, error, _answer_headers(admitted, request_id))
+                return
         headers = _answer_headers(admitted, request_id)
         if isinstance(answer, Relay):
             await _relay(answer, receive, send, headers)
         else:
             await send_bytes(send, answer.status, answer.content_type.encode("latin-1"), answer.body, headers)
 
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        try:
+            async with asyncio.timeout(self._limits.body_s):
+                return await read_body(scope, receive, self._limits.request_bytes)
+        except TimeoutError:
+            raise RequestTimeout(f"The request's body did not arrive within {self._limits.body_s:.0f} s.") from None
+
 
 async def _relay(relay: Relay, receive: Receive, send: Send, headers: list[Header]) -> None:
     """Each piece as it comes. A client that leaves cancels the stream; a worker that dies ends it with a readable event."""
     start = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), *headers]
-    await send({"type": "http.response.start", "status": 200, "headers": start})
     watch = asyncio.create_task(_until_gone(receive))
     watch.add_done_callback(lambda _: relay.cancel())
     try:
+        await send({"type": "http.response.start", "status": 200, "headers": start})
         async with aclosing(aiter(relay)) as pieces:
             async for piece in pieces:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -131,6 +139,8 @@ async def _relay(relay: Relay, receive: Receive, send: Send, headers: list[Heade
         if not watch.done():
             await send({"type": "http.response.body", "body": render_stream_error(error), "more_body": True})
     finally:
+        # A stream whose head could not be sent was never iterated, and gives its worker back here.
+        relay.cancel()
         watch.cancel()
     await send({"type": "http.response.body", "body": b""})
 
@@ -141,14 +151,13 @@ async def _until_gone(receive: Receive) -> None:
 
 
 def _answer_headers(admitted: Admitted, request_id: str) -> list[Header]:
-    return encode_headers(
-        {
-            "served-model-name": admitted.entity.name,
-            # Clients in the wild look for either name (serving-api.md 10).
-            "x-databricks-request-id": request_id,
-            "databricks-request-id": request_id,
-        }
-    )
+    request = request_id.encode()
+    return [
+        (b"served-model-name", admitted.entity.name.encode("latin-1")),
+        # Clients in the wild look for either name (serving-api.md 10).
+        (b"x-databricks-request-id", request),
+        (b"databricks-request-id", request),
+    ]
 
 
 def _invocation(path: str) -> tuple[str, str | None] | None:
