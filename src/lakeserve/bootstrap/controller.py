@@ -15,6 +15,7 @@ from lakeserve.adapters.local.commands import Commands
 from lakeserve.adapters.local.environments import UvEnvironments
 from lakeserve.adapters.local.launcher import Launcher
 from lakeserve.adapters.local.logs import FileLogs
+from lakeserve.adapters.local.process_stats import LocalProcessStats
 from lakeserve.adapters.local.routing_feed import FeedServer
 from lakeserve.adapters.local.workers import LocalWorkers
 from lakeserve.adapters.local.zygotes import Zygotes
@@ -25,7 +26,9 @@ from lakeserve.adapters.sql.store import SqlEndpointStore, SqlTokenStore
 from lakeserve.bootstrap import process
 from lakeserve.control.credentials import Credentials
 from lakeserve.control.deployment import Parts
+from lakeserve.control.descriptions import Descriptions
 from lakeserve.control.endpoints import Endpoints
+from lakeserve.control.metrics import Metrics, Sampler
 from lakeserve.control.reconciler import Reconcilers
 from lakeserve.control.usage import UsageBook
 from lakeserve.domain.scaling import ScalingLimits
@@ -33,7 +36,6 @@ from lakeserve.http.control import ControlSettings, Services, create_app
 from lakeserve.settings import Settings
 
 _GRACEFUL_S = 2
-_LOG_CHECK_S = 15.0
 
 
 async def controller(settings: Settings) -> None:
@@ -46,19 +48,28 @@ async def controller(settings: Settings) -> None:
     credentials = Credentials(SqlTokenStore(database), SqlDirectoryStore(database), feed, clock, ids)
     await credentials.install_admin(settings.admin_name, settings.admin_digest)
     models = RegistryModels(settings.socket("registry"), settings.data_dir)
-    logs = FileLogs(settings.data_dir / "logs" / "endpoints", clock)
+    logs = FileLogs(settings.data_dir / "logs", clock)
     store = SqlEndpointStore(database)
     reconcilers = Reconcilers(store, feed, _parts(settings, launcher, models, logs, clock), usage)
     usage.on_queued = reconcilers.on_queued
     await reconcilers.start()
     endpoints = Endpoints(store=store, models=models, logs=logs, clock=clock, ids=ids, reconcilers=reconcilers)
+    stats = LocalProcessStats(os.getppid())
+    sampler = Sampler(stats, reconcilers.workers, clock)
     app = create_app(
-        Services(principals=lambda: credentials.principals, clock=clock, endpoints=endpoints),
+        Services(
+            principals=lambda: credentials.principals,
+            clock=clock,
+            endpoints=endpoints,
+            metrics=Metrics(endpoints, usage, sampler, stats, reconcilers.workers),
+            descriptions=Descriptions(endpoints, models),
+        ),
         ControlSettings(settings.workspace_id, settings.limits.control_bytes),
     )
     chores = [
-        asyncio.create_task(_cut_logs_back(logs), name="log sizes"),
+        asyncio.create_task(logs.watch_sizes(), name="log sizes"),
         asyncio.create_task(reconcilers.look_around(), name="autoscaling"),
+        asyncio.create_task(sampler.run(), name="process samples"),
     ]
     config = process.config(app, graceful_s=_GRACEFUL_S, uds=str(settings.socket("control")))
     await uvicorn.Server(config).serve()
@@ -101,12 +112,6 @@ def _parts(settings: Settings, launcher: Launcher, models: RegistryModels, logs:
         drain_s=settings.limits.drain_s,
         scaling=ScalingLimits(settings.limits.scale_down_s, settings.limits.scale_to_zero_s),
     )
-
-
-async def _cut_logs_back(logs: FileLogs) -> None:
-    while True:
-        await asyncio.sleep(_LOG_CHECK_S)
-        await asyncio.to_thread(logs.cut_back)
 
 
 if __name__ == "__main__":

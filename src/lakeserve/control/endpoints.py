@@ -126,14 +126,14 @@ class Endpoints:
         """
         :raises ResourceDoesNotExist: no such endpoint.
         """
-        endpoint = await self._find(caller, name, "endpoints.delete")
+        endpoint = await self.authorised(caller, name, "endpoints.delete")
         if not await self._store.delete(endpoint.id):
             raise _missing(name)
         self._reconcilers.hint(endpoint)
 
     async def get(self, caller: Principal, name: str) -> tuple[Endpoint, Level]:
         """The endpoint and the caller's level on it."""
-        endpoint = await self._find(caller, name, "endpoints.get")
+        endpoint = await self.authorised(caller, name, "endpoints.get")
         return endpoint, await self.level(caller, endpoint)
 
     async def list(self, caller: Principal) -> list[Endpoint]:
@@ -144,11 +144,11 @@ class Endpoints:
         return [e for e in endpoints if (await self._store.access(e.id)).allows(caller, Level.CAN_VIEW)]
 
     async def build_logs(self, caller: Principal, name: str, served_entity: str) -> str:
-        endpoint = await self._find(caller, name, "endpoints.build_logs")
+        endpoint = await self.authorised(caller, name, "endpoints.build_logs")
         return self._logs.read_build(endpoint.id, _served(endpoint, served_entity).fingerprint)
 
     async def server_logs(self, caller: Principal, name: str, served_entity: str) -> str:
-        endpoint = await self._find(caller, name, "endpoints.logs")
+        endpoint = await self.authorised(caller, name, "endpoints.logs")
         return self._logs.read_server(endpoint.id, _served(endpoint, served_entity).fingerprint)
 
     async def level(self, caller: Principal, endpoint: Endpoint) -> Level:
@@ -160,7 +160,7 @@ class Endpoints:
             raise PermissionDenied(f"User {caller.name} does not have any permission on endpoint {endpoint.name}.")
         return level
 
-    async def _find(self, caller: Principal, name: str, operation: str) -> Endpoint:
+    async def authorised(self, caller: Principal, name: str, operation: str) -> Endpoint:
         """The endpoint, if the caller may do that with it."""
         needed = level_of(operation)
         endpoint = await self._store.find(name)
@@ -176,7 +176,7 @@ class Endpoints:
     ) -> Endpoint:
         """Read, change and store; from the beginning again when somebody else stored something meanwhile."""
         for _ in range(_ATTEMPTS):
-            endpoint = await self._find(caller, name, operation)
+            endpoint = await self.authorised(caller, name, operation)
             changed = await change(endpoint, self._clock.now_ms())
             try:
                 endpoint = await self._store.save(changed)

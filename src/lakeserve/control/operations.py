@@ -37,6 +37,9 @@ NEEDS: Final[dict[str, Level | Public | AdminsOnly | None]] = {
     "endpoints.delete": Level.CAN_MANAGE,
     "endpoints.build_logs": Level.CAN_VIEW,
     "endpoints.logs": Level.CAN_VIEW,
+    "endpoints.metrics": Level.CAN_VIEW,
+    "endpoints.openapi": Level.CAN_VIEW,
+    "server.metrics": ADMIN,
 }
 
 

@@ -64,6 +64,10 @@ class Reconcilers:
             if (reconciler := self._by_id.get(endpoint_id)) is not None:
                 reconciler.consider()
 
+    def workers(self) -> list[Worker]:
+        """Every ready worker of every endpoint."""
+        return [worker for reconciler in self._by_id.values() for worker in reconciler.workers]
+
     async def look_around(self) -> None:
         """Forever: let every endpoint consider its size now and then."""
         while True:
@@ -113,6 +117,10 @@ class EndpointReconciler:
         self._endings: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self.first_round = asyncio.Event()
+
+    @property
+    def workers(self) -> list[Worker]:
+        return [worker for deployment in self._deployments.values() for worker in deployment.workers]
 
     def adopt(self, workers: list[Worker]) -> None:
         """Before the first round: workers of an earlier controller."""

@@ -38,13 +38,15 @@ class ModelPackage:
     """A model's files on this machine, immutable once there.
 
     ``python_version`` is the full version it was logged under (None when the package does not say);
-    ``requirements_file`` is None when the package lists none. ``mlmodel`` is the parsed MLmodel file.
+    ``requirements_file`` is None when the package lists none. ``mlmodel`` is the parsed MLmodel file; ``example`` the body of
+    a request that was logged with the model, if any.
     """
 
     path: Path
     python_version: str | None
     requirements_file: Path | None
     mlmodel: Mapping[str, Any]
+    example: Mapping[str, Any] | None = None
 
 
 class Models(Protocol):

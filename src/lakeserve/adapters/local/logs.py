@@ -2,7 +2,7 @@
 beside ``endpoints``.
 
 Readers get the tail only. A log that has grown past its cap is cut back to its tail in place: every writer appends (``O_APPEND``),
-so it goes on at the new end, is never held up, and needs to know nothing. What is written while a file is being cut may be lost.
+so it goes on at the new end, is never held up, and needs to know nothing. What is written at the very moment of a cut may be lost.
 
 How far a file can get past its cap is what a model prints between two looks. They are a second apart, and a tenth of that once a
 file had to be cut, so a model that prints 10 GB takes what it prints in its first second, and a tenth of it from then on.
@@ -17,11 +17,13 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from lakeserve.ports.clock import Clock
 
 _TAIL_BYTES = 512 * 1024
 _CAP_BYTES = 16 * 1024 * 1024
+_CHUNK_BYTES = 64 * 1024
 _CALM_S = 1.0
 _BUSY_S = 0.1
 _NOTICE = b"[lakeserve] The log grew past its limit; its older lines were removed here.\n"
@@ -83,23 +85,30 @@ class FileLogs:
 
 
 def _cut(path: Path) -> None:
-    # Less than readers get, so that they see the notice, too.
-    tail = _tail(path, _TAIL_BYTES // 2)
-    os.truncate(path, 0)
-    with path.open("ab", buffering=0) as file:
-        file.write(_NOTICE + tail)
+    """Put the tail over the beginning, then let the file end behind it: a reader always finds something, also when this process
+    ends in the middle. Only what is written in the instant before the truncation is lost."""
+    with path.open("r+b", buffering=0) as file:
+        # Less than readers get, so that they see the notice, too.
+        tail, read_to = _tail_of(file, _TAIL_BYTES // 2)
+        kept = os.pwrite(file.fileno(), _NOTICE + tail, 0)
+        while (more := os.pread(file.fileno(), _CHUNK_BYTES, read_to)) and kept < _TAIL_BYTES:
+            read_to += len(more)
+            kept += os.pwrite(file.fileno(), more, kept)
+        file.truncate(kept)
 
 
-def _tail(path: Path, limit: int = _TAIL_BYTES) -> bytes:
-    """The last whole lines of the file, at most ``limit`` bytes; the end of a line that is longer than that."""
+def _tail(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            size = file.seek(0, 2)
-            start = max(0, size - limit)
-            file.seek(start)
-            data = file.read(limit)
+            return _tail_of(file, _TAIL_BYTES)[0]
     except FileNotFoundError:
         return b""
-    if start:
-        return data.partition(b"\n")[2] or data
-    return data
+
+
+def _tail_of(file: IO[bytes], limit: int) -> tuple[bytes, int]:
+    """The last whole lines, at most ``limit`` bytes, and where they end; the end of a line that is longer than that."""
+    start = max(0, file.seek(0, os.SEEK_END) - limit)
+    file.seek(start)
+    data = file.read(limit)
+    end = start + len(data)
+    return (data.partition(b"\n")[2] or data if start else data), end

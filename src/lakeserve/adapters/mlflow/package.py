@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from lakeserve.adapters.mlflow.example import request_example
 from lakeserve.adapters.mlflow.model_files import UnsafePath, check_links
 from lakeserve.ports.models import ModelPackage, ModelUnusable
 
@@ -37,6 +38,7 @@ def read_package(folder: Path, title: str) -> ModelPackage:
         python_version=_python_version(folder, title) or _text(pyfunc.get("python_version")),
         requirements_file=requirements if requirements.is_file() else None,
         mlmodel=mlmodel,
+        example=request_example(folder, mlmodel),
     )
 
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lakeserve.control.descriptions import Descriptions
 from lakeserve.control.endpoints import Endpoints
+from lakeserve.control.metrics import Metrics
 from lakeserve.http.asgi import App
 from lakeserve.http.control import endpoints as endpoint_routes
 from lakeserve.http.control import identity as identity_routes
+from lakeserve.http.control import observability as observability_routes
 from lakeserve.http.control.routes import ControlSettings, Principals, Routes, without_trailing_slash
 from lakeserve.ports.clock import Clock
 
@@ -25,10 +28,13 @@ class Services:
     principals: Principals
     clock: Clock
     endpoints: Endpoints
+    metrics: Metrics
+    descriptions: Descriptions
 
 
 def create_app(services: Services, settings: ControlSettings) -> App:
     routes = Routes(settings, services.principals, services.clock)
     endpoint_routes.add(routes, services.endpoints)
+    observability_routes.add(routes, services.metrics, services.descriptions)
     identity_routes.add(routes, settings)
     return without_trailing_slash(routes.app)

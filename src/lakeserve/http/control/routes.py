@@ -53,7 +53,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """For a handler whose answer is more than a body with status 200. A body of None is no body."""
+    """For a handler whose answer is more than a body with status 200.
+
+    A body of None is no body; one of bytes is sent as it is, and ``headers`` then says what it is.
+    """
 
     body: Any
     status: int = 200
@@ -112,8 +115,8 @@ class Routes:
     def _respond(self, answer: Answer) -> Response:
         # Other SDKs learn the workspace's id from this header (official clients expect an integer in it).
         headers = {"x-databricks-org-id": self._settings.workspace_id, **answer.headers}
-        if answer.body is None:
-            return Response(None, answer.status, headers)
+        if answer.body is None or isinstance(answer.body, bytes):
+            return Response(answer.body, answer.status, headers)
         return Response(orjson.dumps(answer.body), answer.status, headers, "application/json")
 
     def _error(self, error: LakeserveError) -> Response:
