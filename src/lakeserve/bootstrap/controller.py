@@ -27,12 +27,16 @@ from lakeserve.bootstrap import process
 from lakeserve.control.credentials import Credentials
 from lakeserve.control.deployment import Parts
 from lakeserve.control.descriptions import Descriptions
+from lakeserve.control.directory import DirectoryChanges
 from lakeserve.control.endpoints import Endpoints
 from lakeserve.control.metrics import Metrics, Sampler
+from lakeserve.control.oauth import AccessTokens, ClientSecrets
+from lakeserve.control.permissions import Permissions
 from lakeserve.control.reconciler import Reconcilers
+from lakeserve.control.tokens import PersonalTokens
 from lakeserve.control.usage import UsageBook
 from lakeserve.domain.scaling import ScalingLimits
-from lakeserve.http.control import ControlSettings, Services, create_app
+from lakeserve.http.control import ControlSettings, Identity, Services, create_app
 from lakeserve.settings import Settings
 
 _GRACEFUL_S = 2
@@ -45,7 +49,8 @@ async def controller(settings: Settings) -> None:
     usage = UsageBook(clock)
     feed = FeedServer(usage)
     await feed.start(settings.socket("routing"))
-    credentials = Credentials(SqlTokenStore(database), SqlDirectoryStore(database), feed, clock, ids)
+    directory = SqlDirectoryStore(database)
+    credentials = Credentials(SqlTokenStore(database), directory, feed, clock, ids)
     await credentials.install_admin(settings.admin_name, settings.admin_digest)
     models = RegistryModels(settings.socket("registry"), settings.data_dir)
     logs = FileLogs(settings.data_dir / "logs", clock)
@@ -60,6 +65,13 @@ async def controller(settings: Settings) -> None:
         Services(
             principals=lambda: credentials.principals,
             clock=clock,
+            identity=Identity(
+                directory=DirectoryChanges(directory, credentials, clock, ids),
+                tokens=PersonalTokens(credentials),
+                secrets=ClientSecrets(credentials),
+                access=AccessTokens(credentials),
+                permissions=Permissions(store, credentials, reconcilers),
+            ),
             endpoints=endpoints,
             metrics=Metrics(endpoints, usage, sampler, stats, reconcilers.workers),
             descriptions=Descriptions(endpoints, models),

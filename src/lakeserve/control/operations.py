@@ -26,7 +26,38 @@ ADMIN: Final = AdminsOnly.ADMIN
 
 NEEDS: Final[dict[str, Level | Public | AdminsOnly | None]] = {
     "discovery.host_metadata": PUBLIC,
+    "oauth.metadata": PUBLIC,
+    "oauth.token": PUBLIC,  # proves who asks by what it is sent
     "scim.me": None,
+    "tokens.create": None,  # of the caller, for the caller, as the other three
+    "tokens.list": None,
+    "tokens.delete": None,
+    "tokens.update": None,
+    "users.list": ADMIN,
+    "users.create": ADMIN,
+    "users.get": ADMIN,
+    "users.replace": ADMIN,
+    "users.patch": ADMIN,
+    "users.delete": ADMIN,
+    "service_principals.list": ADMIN,
+    "service_principals.create": ADMIN,
+    "service_principals.get": ADMIN,
+    "service_principals.replace": ADMIN,
+    "service_principals.patch": ADMIN,
+    "service_principals.delete": ADMIN,
+    "groups.list": ADMIN,
+    "groups.create": ADMIN,
+    "groups.get": ADMIN,
+    "groups.replace": ADMIN,
+    "groups.patch": ADMIN,
+    "groups.delete": ADMIN,
+    "client_secrets.create": ADMIN,
+    "client_secrets.list": ADMIN,
+    "client_secrets.delete": ADMIN,
+    "permissions.get": Level.CAN_MANAGE,  # administrators also that of a deleted endpoint
+    "permissions.set": Level.CAN_MANAGE,
+    "permissions.update": Level.CAN_MANAGE,
+    "permissions.levels": Level.CAN_VIEW,
     "endpoints.create": None,
     "endpoints.list": None,  # shows what the caller may view
     "endpoints.get": Level.CAN_VIEW,

@@ -53,6 +53,25 @@ class Group:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class AccountFields:
+    """What may be said of an account. ``name`` counts when it is made; ``active`` of None leaves that as it is."""
+
+    name: str = ""
+    display_name: str = ""
+    active: bool | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFields:
+    """What may be said of a group."""
+
+    name: str
+    members: frozenset[str] = frozenset()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Directory:
     """Everybody, by id, oldest first."""

@@ -9,16 +9,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lakeserve.control.descriptions import Descriptions
+from lakeserve.control.directory import DirectoryChanges
 from lakeserve.control.endpoints import Endpoints
 from lakeserve.control.metrics import Metrics
+from lakeserve.control.oauth import AccessTokens, ClientSecrets
+from lakeserve.control.permissions import Permissions
+from lakeserve.control.tokens import PersonalTokens
 from lakeserve.http.asgi import App
+from lakeserve.http.control import directory as directory_routes
 from lakeserve.http.control import endpoints as endpoint_routes
 from lakeserve.http.control import identity as identity_routes
 from lakeserve.http.control import observability as observability_routes
+from lakeserve.http.control import permissions as permission_routes
 from lakeserve.http.control.routes import ControlSettings, Principals, Routes, without_trailing_slash
 from lakeserve.ports.clock import Clock
 
-__all__ = ["ControlSettings", "Services", "create_app"]
+__all__ = ["ControlSettings", "Identity", "Services", "create_app"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who there is, how they prove it, and what they may do."""
+
+    directory: DirectoryChanges
+    tokens: PersonalTokens
+    secrets: ClientSecrets
+    access: AccessTokens
+    permissions: Permissions
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +44,7 @@ class Services:
 
     principals: Principals
     clock: Clock
+    identity: Identity
     endpoints: Endpoints
     metrics: Metrics
     descriptions: Descriptions
@@ -36,5 +54,10 @@ def create_app(services: Services, settings: ControlSettings) -> App:
     routes = Routes(settings, services.principals, services.clock)
     endpoint_routes.add(routes, services.endpoints)
     observability_routes.add(routes, services.metrics, services.descriptions)
-    identity_routes.add(routes, settings)
+    identity_routes.add_discovery(routes, settings)
+    identity_routes.add_oauth(routes, services.identity.access)
+    identity_routes.add_tokens(routes, services.identity.tokens)
+    identity_routes.add_secrets(routes, services.identity.secrets)
+    directory_routes.add(routes, services.identity.directory)
+    permission_routes.add(routes, services.identity.permissions)
     return without_trailing_slash(routes.app)

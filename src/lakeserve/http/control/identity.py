@@ -1,19 +1,87 @@
-"""Who the caller is, and what this host is."""
+"""What this host is, and how one proves to it who one is: discovery, OAuth, personal tokens, secrets of service principals."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from lakeserve.http.control.routes import Call, ControlSettings, Routes
-from lakeserve.wire.databricks import discovery, scim
+from lakeserve.control.oauth import AccessTokens, ClientSecrets
+from lakeserve.control.tokens import PersonalTokens
+from lakeserve.domain.oauth import OAuthRefused
+from lakeserve.http.control.routes import Answer, Call, ControlSettings, Routes
+from lakeserve.wire.databricks import bodies, discovery, oauth, tokens
+
+_UNCACHED = {"cache-control": "no-store"}
+_SECRETS = (
+    # The account's API, and what the newest SDK calls its proxy in the workspace. There is one account here.
+    "/api/2.0/accounts/{account}/servicePrincipals/{id}/credentials/secrets",
+    "/api/2.0/accounts/servicePrincipals/{id}/credentials/secrets",
+)
 
 
-def add(routes: Routes, settings: ControlSettings) -> None:
+def add_discovery(routes: Routes, settings: ControlSettings) -> None:
     async def host_metadata(call: Call) -> Any:
         return discovery.render_host_metadata(call.base_url, settings.workspace_id)
 
-    async def me(call: Call) -> Any:
-        return scim.render_me(call.caller)
+    async def server_metadata(call: Call) -> Any:
+        return oauth.render_server_metadata(call.base_url)
 
     routes.add("GET", "/.well-known/databricks-config", "discovery.host_metadata", host_metadata)
-    routes.add("GET", "/api/2.0/preview/scim/v2/Me", "scim.me", me)
+    for path in ("/oidc/.well-known/oauth-authorization-server", "/.well-known/oauth-authorization-server"):
+        routes.add("GET", path, "oauth.metadata", server_metadata)
+
+
+def add_oauth(routes: Routes, access: AccessTokens) -> None:
+    async def token(call: Call) -> Any:
+        try:
+            request = oauth.parse_token_request(call.headers, call.body)
+            text, expires_in = await access.for_client(request.client_id, request.client_secret, request.scope)
+        except OAuthRefused as refused:
+            status, body, headers = oauth.render_refusal(refused)
+            return Answer(body, status, {**headers, **_UNCACHED})
+        return Answer(oauth.render_token(text, expires_in), headers=_UNCACHED)
+
+    routes.add("POST", "/oidc/v1/token", "oauth.token", token)
+
+
+def add_tokens(routes: Routes, personal: PersonalTokens) -> None:
+    async def create(call: Call) -> Any:
+        comment, lifetime_s = tokens.parse_create(bodies.read_object(call.body))
+        created = await personal.create(call.caller, comment, lifetime_s)
+        return Answer(tokens.render_created(*created), headers=_UNCACHED)
+
+    async def list_own(call: Call) -> Any:
+        return tokens.render_tokens(personal.list(call.caller))
+
+    async def delete(call: Call) -> Any:
+        await personal.delete(call.caller, tokens.parse_delete(bodies.read_object(call.body)))
+        return {}
+
+    async def update(call: Call) -> Any:
+        comment = tokens.parse_update(bodies.read_object(call.body))
+        await personal.set_comment(call.caller, call.path["id"], comment)
+        return {}
+
+    routes.add("POST", "/api/2.0/token/create", "tokens.create", create)
+    routes.add("GET", "/api/2.0/token/list", "tokens.list", list_own)
+    routes.add("POST", "/api/2.0/token/delete", "tokens.delete", delete)
+    routes.add("PATCH", "/api/2.0/token/{id}", "tokens.update", update)
+
+
+def add_secrets(routes: Routes, secrets: ClientSecrets) -> None:
+    async def create(call: Call) -> Any:
+        lifetime_s = tokens.parse_create_secret(bodies.read_object(call.body) if call.body else {})
+        return Answer(
+            tokens.render_created_secret(*await secrets.create(call.path["id"], lifetime_s)), headers=_UNCACHED
+        )
+
+    async def list_all(call: Call) -> Any:
+        return tokens.render_secrets(secrets.list(call.path["id"]))
+
+    async def delete(call: Call) -> Any:
+        await secrets.delete(call.path["id"], call.path["secret"])
+        return {}
+
+    for base in _SECRETS:
+        routes.add("POST", base, "client_secrets.create", create)
+        routes.add("GET", base, "client_secrets.list", list_all)
+        routes.add("DELETE", base + "/{secret}", "client_secrets.delete", delete)
