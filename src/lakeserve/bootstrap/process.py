@@ -49,6 +49,8 @@ def config(app: App, *, graceful_s: int, uds: str | None = None) -> uvicorn.Conf
         access_log=False,
         log_config=None,
         server_header=False,
+        # Nothing of ours asks uvicorn who the client is, so nobody need be believed about it.
+        proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=graceful_s,
         backlog=2048,

@@ -13,7 +13,9 @@ from lakeserve.domain.errors import BadRequest
 from lakeserve.http.asgi import Scope
 
 _HOST = re.compile(rb"[A-Za-z0-9._-]{1,255}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ONCE = frozenset((b"host", b"authorization", b"content-type", b"content-length"))
+# Control characters, backslashes, empty segments except a last one, and segments of one or two dots.
+_BAD_PATH = re.compile(r"[\x00-\x1f\x7f\\]|//|/\.\.?(?:/|\Z)")
 
 
 def check(scope: Scope, *, max_headers: int, max_header_bytes: int) -> str:
@@ -22,24 +24,22 @@ def check(scope: Scope, *, max_headers: int, max_header_bytes: int) -> str:
     :raises BadRequest: a request that parts of the way could read differently.
     """
     headers = scope["headers"]
-    if len(headers) > max_headers or sum(len(name) + len(value) for name, value in headers) > max_header_bytes:
+    size = 0
+    once: dict[bytes, bytes] = {}
+    repeated: set[bytes] = set()
+    for name, value in headers:
+        size += len(name) + len(value)
+        if name in _ONCE:
+            if name in once:
+                repeated.add(name)
+            once[name] = value
+    if len(headers) > max_headers or size > max_header_bytes:
         raise BadRequest("The request's headers are too large.")
-    hosts = [value for name, value in headers if name == b"host"]
-    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+    if b"host" in repeated or not _HOST.fullmatch(once.get(b"host", b"")):
         raise BadRequest("The request must have one valid Host header.")
-    if any(
-        name in (b"authorization", b"content-type", b"content-length") and _repeated(headers, name)
-        for name, _ in headers
-    ):
+    if repeated:
         raise BadRequest("A header that may be given once was given twice.")
     path: str = scope["path"]
-    if not path.startswith("/") or _CONTROL.search(path) or "\\" in path:
-        raise BadRequest("The request's path is not valid.")
-    segments = path.split("/")[1:]
-    if any(segment in (".", "..") for segment in segments) or "" in segments[:-1]:
+    if not path.startswith("/") or _BAD_PATH.search(path):
         raise BadRequest("The request's path is not valid.")
     return path.rstrip("/") or "/"
-
-
-def _repeated(headers: list[tuple[bytes, bytes]], name: bytes) -> bool:
-    return sum(1 for key, _ in headers if key == name) > 1

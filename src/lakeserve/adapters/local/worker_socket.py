@@ -15,7 +15,6 @@ import orjson
 from lakeserve_worker import protocol
 from lakeserve_worker.protocol import Frame
 
-
 _SMALL = 16 * 1024
 """Bodies up to here are cheaper to copy than to send as a piece of their own."""
 
