@@ -200,14 +200,14 @@ async def test_a_build_has_a_deadline(tmp_path: Path) -> None:
         )
 
 
-async def test_compile_bytecode_once(tmp_path: Path) -> None:
+async def test_polish_compiles_once(tmp_path: Path) -> None:
     run = Runs()
     adapter = environments(tmp_path, run)
     built = await adapter.ensure(model(tmp_path / "m", "six==1.16.0\n"), local=False, log=lambda _: None)
     count = len(run.argvs)
-    await adapter.compile_bytecode(built)
+    await adapter.polish(built)
     assert list(built.python.parent.parent.glob("lib/python*/site-packages/__pycache__/six.*.pyc"))
-    await adapter.compile_bytecode(built)
+    await adapter.polish(built)
     assert len(run.argvs) == count + 1
 
 
@@ -215,7 +215,7 @@ async def test_local_is_the_servers_own(tmp_path: Path, monkeypatch: pytest.Monk
     adapter = environments(tmp_path)
     own = await adapter.ensure(model(tmp_path / "m", None), local=True, log=lambda _: None)
     assert (own.key, own.python) == ("local", Path(sys.executable))
-    await adapter.compile_bytecode(own)  # not ours to touch
+    await adapter.polish(own)  # not ours to touch
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(EnvironmentFailed, match=r"Install lakeserve\[mlflow\]"):
         await adapter.ensure(model(tmp_path / "m", None), local=True, log=lambda _: None)

@@ -77,6 +77,7 @@ class EntityDeployment:
         self._losses = _Losses(parts.clock)
         self._background: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
+        self._polishing: asyncio.Task[None] | None = None
         self.status = Deployment()
 
     @property
@@ -120,9 +121,10 @@ class EntityDeployment:
 
     async def end(self) -> None:
         """Stop working, let the workers finish what they hold, and return when they are gone."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in (self._task, self._polishing):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         workers, self._workers = self._workers, []
         drains = [self._parts.workers.drain(worker, self._parts.drain_s) for worker in workers]
         await asyncio.gather(*drains, *self._background, return_exceptions=True)
@@ -179,13 +181,16 @@ class EntityDeployment:
                 await self._start_several(spec, missing)
             else:
                 await self._start_first(spec)
+                self._polish(environment)
 
     async def _fetch(self) -> ModelPackage:
         entity = self._entity
         self._step(Step.FETCHING_MODEL, f"Fetching version {entity.resolved_version} of {entity.entity_name}")
         while True:
             try:
-                return await self._parts.models.fetch(ModelVersion(entity.entity_name, entity.resolved_version, entity.model_uid))
+                return await self._parts.models.fetch(
+                    ModelVersion(entity.entity_name, entity.resolved_version, entity.model_uid)
+                )
             except RegistryUnavailable:
                 self._step(Step.FETCHING_MODEL, "Waiting for the model registry")
                 await asyncio.sleep(_REGISTRY_RETRY_S)
@@ -250,6 +255,11 @@ class EntityDeployment:
         if status != self.status:
             self.status = status
             self._changed()
+
+    def _polish(self, environment: Environment) -> None:
+        if self._polishing is None:
+            work = self._parts.environments.polish(environment)
+            self._polishing = asyncio.create_task(work, name=f"polish {environment.key[:12]}")
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
 from lakeserve.domain.errors import LakeserveError, ModelTimeout, WorkerLost
@@ -36,6 +36,20 @@ class PlaneLimits:
     queue_s: float
     wake_s: float
     queue_per_unit: int
+
+
+class ClientLeft(Exception):
+    """Nobody waits for the answer any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """As it came. ``gone`` returns when the client has left; it is only asked while the request waits in line."""
+
+    id: str
+    content_type: str
+    body: bytes
+    gone: Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +95,11 @@ class DataPlane:
         entity = route.choose(endpoint, served_entity, self._draw)
         return Admitted(principal, endpoint, entity, served_entity)
 
-    async def dispatch(
-        self, admitted: Admitted, content_type: str, body: bytes, request_id: str
-    ) -> tuple[Admitted, Reply | Relay]:
+    async def dispatch(self, admitted: Admitted, request: Request) -> tuple[Admitted, Reply | Relay]:
         """Hand the request to a worker. Also tells which entity it went to: the routing table may change while it waits.
+
+        A client that leaves while its request waits in line is noticed, and its request never run. One that leaves later is not:
+        Python has no safe way to end a running call.
 
         :raises TooManyRequests: too many wait already.
         :raises TemporarilyUnavailable: no worker became free in time.
@@ -98,23 +113,21 @@ class DataPlane:
             usage = self.meter.of((admitted.endpoint.id, admitted.entity.name))
             began = time.perf_counter()
             try:
-                return admitted, await self._attempt(admitted, usage, began, (content_type, body, request_id))
+                return admitted, await self._attempt(admitted, usage, began, request)
             except PoolClosed:
                 continue
             except LakeserveError as error:
                 usage.answered(error.status, (time.perf_counter() - began) * 1000)
                 raise
 
-    async def _attempt(
-        self, admitted: Admitted, usage: EntityUsage, began: float, request: tuple[str, bytes, str]
-    ) -> Reply | Relay:
+    async def _attempt(self, admitted: Admitted, usage: EntityUsage, began: float, request: Request) -> Reply | Relay:
         pool = self._pool(admitted.endpoint, admitted.entity)
-        upstream = pool.acquire_now() or await self._wait(pool, usage)
+        upstream = pool.acquire_now() or await self._wait(pool, usage, request.gone)
         usage.queue.add((time.perf_counter() - began) * 1000)
         usage.in_flight += 1
         try:
             async with asyncio.timeout(self._limits.execution_s):
-                answer = await upstream.ask(*request)
+                answer = await upstream.ask(request.content_type, request.body, request.id)
         except BaseException as error:
             usage.in_flight -= 1
             pool.release(upstream)
@@ -131,13 +144,27 @@ class DataPlane:
             return answer
         return Relay(answer, pool, upstream, usage, began)
 
-    async def _wait(self, pool: EntityPool, usage: EntityUsage) -> Upstream:
+    async def _wait(self, pool: EntityPool, usage: EntityUsage, gone: Callable[[], Awaitable[None]]) -> Upstream:
+        """
+        :raises ClientLeft: the client did not wait.
+        """
         usage.queued += 1
         self.meter.urgent.set()
+        waiting = asyncio.ensure_future(pool.acquire())
+        leaving = asyncio.ensure_future(gone())
         try:
-            return await pool.acquire()
+            await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                raise ClientLeft
+            return waiting.result()
+        except asyncio.CancelledError:
+            if waiting.done() and waiting.exception() is None:
+                pool.release(waiting.result())
+            raise
         finally:
             usage.queued -= 1
+            leaving.cancel()
+            waiting.cancel()
 
     def _pool(self, endpoint: EndpointRoutes, entity: EntityRoute) -> EntityPool:
         key = (endpoint.id, entity.fingerprint)

@@ -73,13 +73,16 @@ class EntityPool:
         :raises TemporarilyUnavailable: none became free in time.
         :raises PoolClosed: the routing table changed meanwhile; where the request belongs now is for the caller to find out.
         """
-        if (upstream := self.acquire_now()) is not None:
-            return upstream
-        if len(self._waiting) >= self.queue_limit:
-            raise TooManyRequests(
-                "Too many concurrent requests. Consider increasing the provisioned concurrency of the served entity."
-            )
-        return await self._wait()
+        while (upstream := self.acquire_now()) is None:
+            if len(self._waiting) >= self.queue_limit:
+                raise TooManyRequests(
+                    "Too many concurrent requests. Consider increasing the provisioned concurrency of the served entity."
+                )
+            upstream = await self._wait()
+            if not upstream.lost:
+                break
+            self.release(upstream)  # it ended after it was handed over and before anything was sent
+        return upstream
 
     def release(self, upstream: Upstream) -> None:
         if upstream in self._retired:
@@ -95,11 +98,12 @@ class EntityPool:
             async with asyncio.timeout(self._queue_s if self._at else self._wake_s):
                 return await waiter
         except TimeoutError:
+            if (upstream := _handed_over(waiter)) is not None:
+                return upstream
             raise TemporarilyUnavailable("No worker of the served entity became free in time.") from None
         except asyncio.CancelledError:
-            # A worker may have been handed over in the very moment that the caller left.
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.release(waiter.result())
+            if (upstream := _handed_over(waiter)) is not None:
+                self.release(upstream)
             raise
         finally:
             if waiter in self._waiting:
@@ -140,3 +144,10 @@ class EntityPool:
             self._at.pop(address, None)
             if upstream in self._idle:
                 self._idle.remove(upstream)
+
+
+def _handed_over(waiter: asyncio.Future[Upstream]) -> Upstream | None:
+    """What a waiter was given in the very moment that its caller stopped waiting."""
+    if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+        return waiter.result()
+    return None

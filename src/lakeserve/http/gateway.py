@@ -12,10 +12,11 @@ import logging
 import uuid
 from collections.abc import Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from lakeserve.domain.errors import InternalError, LakeserveError, MethodNotAllowed, RequestTimeout, RouteNotFound
-from lakeserve.gateway.plane import Admitted, DataPlane, Relay
+from lakeserve.gateway.plane import Admitted, ClientLeft, DataPlane, Relay, Request
 from lakeserve.http import guard
 from lakeserve.http.asgi import Header, Receive, Scope, Send, encode_headers, header, send_bytes, send_error, send_json
 from lakeserve.http.body import ByteBudget, ClientGone, expected_size, read_body
@@ -106,8 +107,11 @@ class GatewayApp:
         async with self._bodies.hold(expected_size(scope, self._limits.request_bytes)):
             body = await self._body(scope, receive)
             content_type = (header(scope, b"content-type") or b"").decode("latin-1")
+            request = Request(request_id, content_type, body, partial(_until_gone, receive))
             try:
-                admitted, answer = await self._plane.dispatch(admitted, content_type, body, request_id)
+                admitted, answer = await self._plane.dispatch(admitted, request)
+            except ClientLeft:
+                raise ClientGone from None
             except LakeserveError as error:
                 await send_error(send, error, _answer_headers(admitted, request_id))
                 return

@@ -39,3 +39,6 @@ class Environments(Protocol):
 
         :raises EnvironmentFailed: no such Python, or requirements that cannot be installed.
         """
+
+    async def polish(self, environment: Environment) -> None:
+        """What makes later starts quicker and may take minutes, at low priority; nothing if it has been done. May be cancelled."""

@@ -62,6 +62,7 @@ class UvEnvironments:
         environment was made from.
         """
         self._envs = data_dir / "envs"
+        self._polishing: set[str] = set()
         self._run = run_command
         self._environ = environ
         self._env = uv_environment(environ)
@@ -91,21 +92,28 @@ class UvEnvironments:
         await self._shared(environment, requirements, version or SERVER_MINOR).join(log)
         return environment
 
-    async def compile_bytecode(self, environment: Environment) -> None:
+    async def polish(self, environment: Environment) -> None:
         """Compile what the environment imports, once, at low priority: a model's first start then takes a third of the time.
 
         Files that do not compile (templates, code for another Python) are passed over.
         """
         folder = environment.python.parent.parent
         done = folder / _COMPILED
-        if folder.parent != self._envs or done.exists():
+        if folder.parent != self._envs or done.exists() or environment.key in self._polishing:
             return
+        self._polishing.add(environment.key)
+        try:
+            await self._compile(environment, folder)
+            done.touch()
+        finally:
+            self._polishing.discard(environment.key)
+
+    async def _compile(self, environment: Environment, folder: Path) -> None:
         nice = shutil.which("nice", path=self._env.get("PATH"))
         argv = [nice, "-n", "19"] if nice else []
         argv += [str(environment.python), "-m", "compileall", "-q", "-j", "1"]
         argv += [str(path) for path in folder.glob("lib/python*/site-packages")]
-        await self._run(argv, cwd=folder, env=self._env, log=_discard, name=f"compile-{environment.key}")
-        done.touch()
+        await self._run(argv, cwd=folder, env=self._env, log=_discard, name=f"compile-{environment.key[:12]}")
 
     def _own(self) -> Environment:
         spec = importlib.util.find_spec("mlflow")
