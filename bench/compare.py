@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bench import processes
 from bench.load import STALLED_S, Exchange, Plan, request
@@ -84,29 +85,25 @@ def measure(serving: Serving, found: Sequence[Exchange], connections: int, room:
         generator.stdin.write(plan.to_json())
         generator.stdin.close()
         generator.stdout.readline()
-        before = processes.cpu_seconds(serving.pid)
+        before = processes.cpu_seconds(serving.pid, serving.part)
         line = generator.stdout.readline()
-        cpu = processes.cpu_seconds(serving.pid) - before
+        after = processes.cpu_seconds(serving.pid, serving.part)
     if generator.returncode:
         raise CannotMeasure("the load generator failed; its error is above")
-    return _sample(json.loads(line), cpu)
+    return _sample(json.loads(line), {part: after[part] - before.get(part, 0.0) for part in after})
 
 
-def _sample(outcome: dict[str, object], cpu: float) -> Sample:
-    requests, seconds, curve = outcome["requests"], outcome["seconds"], outcome["curve_ms"]
-    assert isinstance(requests, int)
-    assert isinstance(seconds, float)
-    assert isinstance(curve, list)
+def _sample(outcome: dict[str, Any], cpu: dict[str, float]) -> Sample:
+    requests, seconds = outcome["requests"], outcome["seconds"]
     if not requests:
         raise CannotMeasure("not one request was answered while it was measured")
-    generator_cpu = outcome["cpu_seconds"]
-    assert isinstance(generator_cpu, float)
-    assert isinstance(outcome["errors"], int)
-    at = dict(zip(CURVE, curve, strict=True))
+    latency = dict(zip(CURVE, outcome["curve_ms"], strict=True))
+    parts = {part: used / requests * 1000 for part, used in cpu.items()}
     values = {
         RATE.key: requests / seconds,
-        P50.key: at[50.0],
-        P99.key: at[99.0],
-        CPU.key: cpu / requests * 1000,
+        P50.key: latency[50.0],
+        P99.key: latency[99.0],
+        CPU.key: sum(parts.values()),
     }
-    return Sample(values, requests, outcome["errors"], generator_cpu / seconds, tuple(curve))
+    generator_cpu = outcome["cpu_seconds"] / seconds
+    return Sample(values, requests, outcome["errors"], generator_cpu, tuple(latency.values()), parts)

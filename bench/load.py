@@ -172,6 +172,11 @@ class Load:
         if wanted != key.events:
             self._selector.modify(connection.socket, wanted, connection)
 
+    def close(self) -> None:
+        self._selector.close()
+        for connection in self._connections:
+            connection.socket.close()
+
     def outcome(self, seconds: float, cpu: float) -> dict[str, Any]:
         latencies = sorted(value for connection in self._connections for value in connection.latencies)
         return {

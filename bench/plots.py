@@ -52,7 +52,7 @@ def _ratios(cases: list[CaseResult], path: Path) -> Path:
                 if aim.metric is metric:
                     panel.plot([aim.bound] * 2, [row - 0.45, row + 0.45], color="black", linewidth=2)
         panel.set_xscale("log", base=2)
-        panel.set_xlim(min(*values, 0.5) / 2, max(*values, 2.0) * 2)
+        panel.set_xlim(min(*values, 0.5) / 3, max(*values, 2.0) * 3)
         panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}x")
         panel.axvline(1, color="grey", linewidth=0.8)
         panel.set_title(f"{metric.title}\n({'more' if metric.more_is_better else 'less'} is better)")

@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-START_S = 120.0
+START_S = 90.0
 _STOP_S = 15.0
 _TICK = os.sysconf("SC_CLK_TCK")
 _LEFT_OUT = ("MLFLOW_", "LAKESERVE_", "DATABRICKS_", "PYTHON", "VIRTUAL_ENV")
@@ -93,14 +93,19 @@ def tree(root: int) -> list[int]:
     return found
 
 
-def cpu_seconds(root: int) -> float:
-    """User and system time of the process and all that live below it, counted by the kernel."""
-    total = 0
+def cpu_seconds(root: int, part: Callable[[str], str]) -> dict[str, float]:
+    """User and system time of the process and all that live below it, counted by the kernel.
+
+    It is added up by what ``part`` makes of a process's command line.
+    """
+    seconds: dict[str, float] = {}
     for pid in tree(root):
         with contextlib.suppress(OSError):
-            fields = _stat(Path("/proc") / str(pid))
-            total += int(fields[11]) + int(fields[12])
-    return total / _TICK
+            folder = Path("/proc") / str(pid)
+            fields, command = _stat(folder), (folder / "cmdline").read_bytes()
+            name = part(command.replace(b"\0", b" ").decode(errors="replace"))
+            seconds[name] = seconds.get(name, 0.0) + (int(fields[11]) + int(fields[12])) / _TICK
+    return seconds
 
 
 def _stat(folder: Path) -> list[str]:

@@ -34,6 +34,8 @@ class Sample:
     generator_cpu: float
     """Share of its core that the load generator used. Near 1 it is the generator that was measured."""
     curve: tuple[float, ...] = ()
+    cpu_ms: dict[str, float] = field(default_factory=dict)
+    """CPU time per request of each part of the peer."""
 
 
 @dataclass(slots=True)
@@ -51,6 +53,10 @@ class Side:
 
     def curve(self) -> list[float]:
         return [stats.median(column) for column in zip(*(sample.curve for sample in self.samples), strict=True)]
+
+    def cpu_parts(self) -> dict[str, float]:
+        parts = self.samples[0].cpu_ms
+        return {part: stats.median([sample.cpu_ms.get(part, 0.0) for sample in self.samples]) for part in parts}
 
     @property
     def errors(self) -> int:

@@ -76,6 +76,10 @@ def remarks(run: Run) -> list[str]:
     for case in run.cases:
         for side in (case.ours, *case.theirs):
             busiest = max(sample.generator_cpu for sample in side.samples)
+            parts = side.cpu_parts()
+            if len(parts) > 1:
+                split = ", ".join(f"{part} {used:.3f}" for part, used in parts.items())
+                found.append(f"{case.name}, {side.peer}: CPU ms/request by part: {split}")
             if busiest > _BUSY:
                 found.append(f"{case.name}, {side.peer}: the load generator used {busiest:.0%} of its core.")
     return found

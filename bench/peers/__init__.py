@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -22,10 +22,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A peer that is up. ``pid`` is the root of all its processes; ``target`` takes the requests."""
+    """A peer that is up. ``pid`` is the root of all its processes; ``target`` takes the requests.
+
+    ``part`` names the part of the peer that a process is, by its command line.
+    """
 
     pid: int
     target: Target
+    part: Callable[[str], str] = lambda command: "server"
 
 
 class Peer(Protocol):

@@ -50,7 +50,7 @@ class Lakeserve:
             host, port = _address(process, log)
             path = f"/serving-endpoints/{self._model.short_name}/invocations"
             self._deploy(f"http://{host}:{port}")
-            yield Serving(process.pid, Target(host, port, path, _HEADERS))
+            yield Serving(process.pid, Target(host, port, path, _HEADERS), _part)
 
     def _deploy(self, url: str) -> None:
         entity = {
@@ -67,6 +67,13 @@ class Lakeserve:
             if state["config_update"] == "UPDATE_FAILED" or time.monotonic() > deadline:
                 raise CannotMeasure(f"lakeserve could not deploy the model: {state}")
             time.sleep(0.1)
+
+
+def _part(command: str) -> str:
+    """A forked worker has its zygote's command line; the zygote sleeps while it works."""
+    if "lakeserve.bootstrap.gateway" in command:
+        return "gateway"
+    return "worker" if "lakeserve_worker" in command else "rest"
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> tuple[str, int]:
