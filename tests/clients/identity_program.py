@@ -125,6 +125,13 @@ def tokens() -> None:
         other.current_user.me()
     with refused(NotFound):
         admin.tokens.delete(made.token_info.token_id)
+    theirs = admin.token_management.create_obo_token(user.user_name, comment="first", lifetime_seconds=600)
+    assert client(theirs.token_value).current_user.me().user_name == user.user_name
+    (listed,) = admin.token_management.list(created_by_username=user.user_name)
+    assert (listed.token_id, listed.owner_id) == (theirs.token_info.token_id, int(user.id))
+    admin.token_management.delete(listed.token_id)
+    with refused(Unauthenticated):
+        client(theirs.token_value).current_user.me()
     admin.users.delete(user.id)
 
 

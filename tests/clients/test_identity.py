@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from support.clients import client_python
-from support.registry import short_folder
 from support.server import Server
 
 PROGRAM = Path(__file__).with_name("identity_program.py")
@@ -20,25 +19,13 @@ SDKS: dict[str, Callable[[], Path]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def plain_server() -> Iterator[Server]:
-    """A running server without any models."""
-    with short_folder() as folder:
-        running = Server(folder / "d")
-        try:
-            yield running.start()
-            running.stop()
-        finally:
-            running.kill_all()
-
-
 @pytest.mark.parametrize("sdk", SDKS)
-def test_the_official_sdk(plain_server: Server, sdk: str) -> None:
+def test_the_official_sdk(server: Server, sdk: str) -> None:
     done = subprocess.run(
-        [str(SDKS[sdk]()), "-I", str(PROGRAM), plain_server.url, plain_server.token or ""],
+        [str(SDKS[sdk]()), "-I", str(PROGRAM), server.url, server.token or ""],
         capture_output=True,
         text=True,
         timeout=90,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stdout + done.stderr + plain_server.told()
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stdout + done.stderr + server.told()

@@ -33,7 +33,7 @@ from lakeserve.control.metrics import Metrics, Sampler
 from lakeserve.control.oauth import AccessTokens, ClientSecrets
 from lakeserve.control.permissions import Permissions
 from lakeserve.control.reconciler import Reconcilers
-from lakeserve.control.tokens import PersonalTokens
+from lakeserve.control.tokens import PersonalTokens, TokenManagement
 from lakeserve.control.usage import UsageBook
 from lakeserve.domain.scaling import ScalingLimits
 from lakeserve.http.control import ControlSettings, Identity, Services, create_app
@@ -68,6 +68,7 @@ async def controller(settings: Settings) -> None:
             identity=Identity(
                 directory=DirectoryChanges(directory, credentials, clock, ids),
                 tokens=PersonalTokens(credentials),
+                token_management=TokenManagement(credentials),
                 secrets=ClientSecrets(credentials),
                 access=AccessTokens(credentials),
                 permissions=Permissions(store, credentials, reconcilers),

@@ -33,6 +33,10 @@ NEEDS: Final[dict[str, Level | Public | AdminsOnly | None]] = {
     "tokens.list": None,
     "tokens.delete": None,
     "tokens.update": None,
+    "token_management.create": ADMIN,
+    "token_management.list": ADMIN,
+    "token_management.get": ADMIN,
+    "token_management.delete": ADMIN,
     "users.list": ADMIN,
     "users.create": ADMIN,
     "users.get": ADMIN,
@@ -71,6 +75,10 @@ NEEDS: Final[dict[str, Level | Public | AdminsOnly | None]] = {
     "endpoints.metrics": Level.CAN_VIEW,
     "endpoints.openapi": Level.CAN_VIEW,
     "server.metrics": ADMIN,
+    # What gateways answer without the controller, held to the same by the test of this table.
+    "gateway.probe": PUBLIC,
+    "gateway.registry": None,
+    "gateway.invocations": Level.CAN_QUERY,
 }
 
 

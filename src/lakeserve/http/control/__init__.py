@@ -14,7 +14,7 @@ from lakeserve.control.endpoints import Endpoints
 from lakeserve.control.metrics import Metrics
 from lakeserve.control.oauth import AccessTokens, ClientSecrets
 from lakeserve.control.permissions import Permissions
-from lakeserve.control.tokens import PersonalTokens
+from lakeserve.control.tokens import PersonalTokens, TokenManagement
 from lakeserve.http.asgi import App
 from lakeserve.http.control import directory as directory_routes
 from lakeserve.http.control import endpoints as endpoint_routes
@@ -33,6 +33,7 @@ class Identity:
 
     directory: DirectoryChanges
     tokens: PersonalTokens
+    token_management: TokenManagement
     secrets: ClientSecrets
     access: AccessTokens
     permissions: Permissions
@@ -57,6 +58,7 @@ def create_app(services: Services, settings: ControlSettings) -> App:
     identity_routes.add_discovery(routes, settings)
     identity_routes.add_oauth(routes, services.identity.access)
     identity_routes.add_tokens(routes, services.identity.tokens)
+    identity_routes.add_token_management(routes, services.identity.token_management)
     identity_routes.add_secrets(routes, services.identity.secrets)
     directory_routes.add(routes, services.identity.directory)
     permission_routes.add(routes, services.identity.permissions)

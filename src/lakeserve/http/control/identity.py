@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lakeserve.control.oauth import AccessTokens, ClientSecrets
-from lakeserve.control.tokens import PersonalTokens
+from lakeserve.control.tokens import OwnedToken, PersonalTokens, TokenManagement
 from lakeserve.domain.oauth import OAuthRefused
 from lakeserve.http.control.routes import Answer, Call, ControlSettings, Routes
 from lakeserve.wire.databricks import bodies, discovery, oauth, tokens
@@ -65,6 +65,34 @@ def add_tokens(routes: Routes, personal: PersonalTokens) -> None:
     routes.add("GET", "/api/2.0/token/list", "tokens.list", list_own)
     routes.add("POST", "/api/2.0/token/delete", "tokens.delete", delete)
     routes.add("PATCH", "/api/2.0/token/{id}", "tokens.update", update)
+
+
+def add_token_management(routes: Routes, management: TokenManagement) -> None:
+    def shown(owned: OwnedToken) -> dict[str, Any]:
+        return tokens.render_managed_token(owned.token, owned.owner)
+
+    async def create(call: Call) -> Any:
+        name, comment, lifetime_s = tokens.parse_create_on_behalf(bodies.read_object(call.body))
+        text, owned = await management.create_for(name, comment, lifetime_s)
+        return Answer({"token_value": text, "token_info": shown(owned)}, headers=_UNCACHED)
+
+    async def list_all(call: Call) -> Any:
+        query = call.query
+        found = management.list(owner_id=query.get("created_by_id"), owner_name=query.get("created_by_username"))
+        return {"token_infos": [shown(owned) for owned in found]}
+
+    async def get(call: Call) -> Any:
+        return {"token_info": shown(management.get(call.path["id"]))}
+
+    async def delete(call: Call) -> Any:
+        await management.delete(call.path["id"])
+        return {}
+
+    base = "/api/2.0/token-management"
+    routes.add("POST", base + "/on-behalf-of/tokens", "token_management.create", create)
+    routes.add("GET", base + "/tokens", "token_management.list", list_all)
+    routes.add("GET", base + "/tokens/{id}", "token_management.get", get)
+    routes.add("DELETE", base + "/tokens/{id}", "token_management.delete", delete)
 
 
 def add_secrets(routes: Routes, secrets: ClientSecrets) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from lakeserve.domain.directory import Account
 from lakeserve.domain.errors import InvalidParameterValue, NotImplementedYet
 from lakeserve.ports.store import Token
 from lakeserve.wire.databricks.fields import Flag, Text, Whole, WireModel, read
@@ -20,6 +21,10 @@ class CreateToken(WireModel):
     lifetime_seconds: Whole = None
     scopes: list[str] | None = None
     autoscope_enabled: Flag = None
+
+
+class CreateTokenOnBehalf(CreateToken):
+    application_id: Text = None
 
 
 class TokenFields(WireModel):
@@ -48,6 +53,14 @@ def parse_create(body: Mapping[str, Any]) -> tuple[str, int | None]:
     request = read(CreateToken, body)
     _refuse_scopes(request.scopes, autoscope=bool(request.autoscope_enabled))
     return request.comment or "", request.lifetime_seconds
+
+
+def parse_create_on_behalf(body: Mapping[str, Any]) -> tuple[str, str, int | None]:
+    """Application id or user name, comment, and lifetime in seconds."""
+    name = read(CreateTokenOnBehalf, body).application_id
+    if name is None:
+        raise InvalidParameterValue("application_id is required.")
+    return name, *parse_create(body)
 
 
 def parse_update(body: Mapping[str, Any]) -> str:
@@ -100,6 +113,17 @@ def render_token(token: Token) -> dict[str, Any]:
 
 def render_tokens(tokens: Iterable[Token]) -> dict[str, Any]:
     return {"token_infos": [render_token(token) for token in tokens]}
+
+
+def render_managed_token(token: Token, owner: Account) -> dict[str, Any]:
+    """As administrators see it."""
+    owner_id = int(owner.id)
+    return {
+        **render_token(token),
+        "owner_id": owner_id,
+        "created_by_id": owner_id,
+        "created_by_username": owner.name,
+    }
 
 
 def render_secret(secret: Token) -> dict[str, Any]:
