@@ -10,8 +10,8 @@ import sys
 from lakeserve_worker import process, worker, zygote
 from lakeserve_worker.spec import WorkerSpec
 
-LISTEN_FD = 3
 LISTEN_FD_VARIABLE = "LAKESERVE_LISTEN_FD"
+"""The number of a socket that listens already, when the starter made one: peers may wait in its backlog."""
 
 
 def main(arguments: list[str]) -> None:
@@ -31,9 +31,9 @@ def main(arguments: list[str]) -> None:
 
 
 def _start_worker() -> None:
-    inherited = os.environ.pop(LISTEN_FD_VARIABLE, "") == str(LISTEN_FD)
-    process.close_others(keep=(LISTEN_FD,) if inherited else ())
+    inherited = os.environ.pop(LISTEN_FD_VARIABLE, None)
+    process.close_others(keep=() if inherited is None else (int(inherited),))
     spec = WorkerSpec.parse(sys.stdin.readline())
     process.die_with(spec.supervisor_pid)
-    listener = socket.socket(fileno=LISTEN_FD) if inherited else process.listen(spec.socket)
+    listener = process.listen(spec.socket) if inherited is None else socket.socket(fileno=int(inherited))
     worker.main(spec, listener)

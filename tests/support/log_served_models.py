@@ -32,7 +32,7 @@ def main() -> None:
     client.set_registered_model_alias(PROBE, "champion", "1")
     client.set_registered_model_alias(PROBE, "challenger", "2")
     coded("broken", PINNED)
-    coded("unbuildable", ["no-such-package-lakeserve-xyz==1.0"])
+    coded("unbuildable", ["no-such-package-lakeserve-xyz==1.0"], source="probe")
     of_another_python()
 
 
@@ -48,10 +48,10 @@ def wine() -> None:
     )
 
 
-def coded(name: str, requirements: list[str], number: int = 1) -> None:
+def coded(name: str, requirements: list[str], number: int = 1, *, source: str | None = None) -> None:
     mlflow.pyfunc.log_model(
         name="model",
-        python_model=str(SERVED / f"{name}.py"),
+        python_model=str(SERVED / f"{source or name}.py"),
         registered_model_name=f"main.default.{name}",
         pip_requirements=requirements,
         model_config={"version": number},

@@ -275,11 +275,11 @@ class Server:
     def query(self, name: str, payload: object, **options: Any) -> Answer:
         return self.ask("POST", f"/serving-endpoints/{name}/invocations", payload, **options)
 
-    def act(self, name: str, do: str, **row: Any) -> Answer:
+    def act(self, name: str, do: str, /, **row: Any) -> Answer:
         """Query a probe model with one row."""
         return self.query(name, {"dataframe_records": [{"do": do, **row}]})
 
-    def value(self, name: str, do: str, **row: Any) -> Any:
+    def value(self, name: str, do: str, /, **row: Any) -> Any:
         """The probe's one prediction."""
         answer = self.act(name, do, **row)
         assert answer.status == 200, answer.body

@@ -13,7 +13,7 @@ class Broken(PythonModel):
         print("broken: about to fail", flush=True)
         raise RuntimeError("the weights are missing")
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+    def predict(self, context, model_input, params=None) -> Any:
         return model_input
 
 

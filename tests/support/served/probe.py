@@ -16,10 +16,10 @@ class Probe(PythonModel):
     def load_context(self, context: Any) -> None:
         print("probe: loaded", flush=True)
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> list[Any]:
+    def predict(self, context, model_input, params=None) -> list[Any]:
         return [_act(row, context) for row in _rows(model_input)]
 
-    def predict_stream(self, context: Any, model_input: Any, params: Any = None) -> Iterator[dict[str, Any]]:
+    def predict_stream(self, context, model_input, params=None) -> Iterator[dict[str, Any]]:
         (row,) = _rows(model_input)
         try:
             for number in range(int(row["count"])):

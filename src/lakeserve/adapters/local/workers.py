@@ -23,6 +23,7 @@ from lakeserve_worker import protocol
 
 KIND: Final = "worker"
 _ADOPT_LIMIT_S = 30.0
+_END_LIMIT_S = 5.0
 
 
 class LocalWorkers:
@@ -158,13 +159,21 @@ class LocalWorkers:
         except TimeoutError:
             raise WorkerFailed(f"The model did not finish loading within {limit_s:.0f} s.") from None
         except (OSError, WorkerGone):
-            code = await self._launcher.exit_of(worker.id)
-            self._launcher.forget(worker.id)
-            raise WorkerFailed(f"The model's process {how(code)} while loading the model.") from None
+            raise WorkerFailed(await self._why_gone(worker)) from None
         if frame.kind != protocol.HELLO:
             connection.close()
             raise WorkerFailed(str(frame.head.get("message", "The model could not be loaded.")))
         return connection
+
+    async def _why_gone(self, worker: Worker) -> str:
+        """A socket closes a moment before its process ends. A process that goes on without it is for the caller to kill."""
+        try:
+            async with asyncio.timeout(_END_LIMIT_S):
+                code = await self._launcher.exit_of(worker.id)
+        except TimeoutError:
+            return "The model's process closed its socket while loading the model."
+        self._launcher.forget(worker.id)
+        return f"The model's process {how(code)} while loading the model."
 
     def _watch(self, worker: Worker, key: str, connection: WorkerSocket, lost: Lost) -> None:
         self._connections[worker.id] = connection
