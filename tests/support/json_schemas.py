@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 _RANGES = {"int32": 2**31 - 1, "int64": 2**63 - 1}
 _FLOATS = {"float": 32, "double": 64}
+# Models overflow before numbers do, and no signature says when.
+_LARGE = 1e6
 # Nanoseconds since 1970, in 64 bits, end soon after these.
 _FIRST, _LAST = datetime.fromisoformat("1700-01-01"), datetime.fromisoformat("2200-01-01")
 
@@ -64,7 +66,7 @@ def _scalars(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     if kind == "integer":
         return st.integers(-_RANGES[form], _RANGES[form])
     if kind == "number":
-        return st.floats(width=_FLOATS[form], allow_nan=False, allow_infinity=False)
+        return st.floats(-_LARGE, _LARGE, width=_FLOATS[form])
     if form == "byte":
         return st.binary(max_size=6).map(lambda data: base64.b64encode(data).decode())
     if form == "date-time":
