@@ -39,8 +39,12 @@ class UsageBook:
         self._last_busy: dict[UsageKey, float] = {}
 
     def report(self, gateway: str, usage: Iterable[tuple[UsageKey, EntityUsage]]) -> None:
-        """Take in a gateway's totals; entities that it does not mention have not changed."""
+        """Take in a gateway's totals; entities that it does not mention have not changed.
+
+        Its first report is what it had counted before it met this controller.
+        """
         now = self._clock.monotonic()
+        first = gateway not in self._reports
         known = self._reports.setdefault(gateway, {})
         waiting: set[str] = set()
         for key, current in usage:
@@ -52,7 +56,10 @@ class UsageBook:
             if before is not None:
                 total.merge(before, -1)
             known[key] = current
-            self._remember(key, now)
+            if first:
+                self._backdate(key, current, now)
+            else:
+                self._remember(key, now)
             if current.queued:
                 waiting.add(key[0])
         if waiting:
@@ -87,6 +94,15 @@ class UsageBook:
         if before:
             recent.merge(before[-1], -1)
         return recent
+
+    def _backdate(self, key: UsageKey, brought: EntityUsage, now: float) -> None:
+        """What a gateway brings along is in the totals; nobody knows of when it is, so it is not of the last minute."""
+        past = self._past.setdefault(key, deque())
+        for _, usage in past:
+            usage.merge(brought)
+        long_ago = now - _WINDOW_S - _SLOT_S
+        if not past or past[0][0] > long_ago:
+            past.appendleft((long_ago, brought.copy()))
 
     def _remember(self, key: UsageKey, now: float) -> None:
         """Keep the totals at the end of each slot of time, by the slot's begin."""

@@ -181,8 +181,11 @@ class FeedClient:
 
     async def _report(self, writer: asyncio.StreamWriter) -> None:
         usage = self._usage.take_all()
+        told = False
         while True:
-            if usage:
+            if usage or not told:
+                # Also when there is nothing: the first line is what has been before.
+                told = True
                 rows = [[endpoint, entity, dump(counters)] for (endpoint, entity), counters in usage]
                 writer.write(orjson.dumps({"usage": rows}) + b"\n")
                 await writer.drain()
