@@ -63,14 +63,17 @@ def _end(pid: int) -> None:
 
 def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, what: str) -> None:
     """
-    :raises CannotMeasure: the process ended, or it took longer than :data:`START_S`.
+    :raises CannotMeasure: the process ended, or it took longer than :data:`START_S`. Says how the logs in the log's folder end.
     """
     deadline = time.monotonic() + START_S
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
-            tail = log.read_text(errors="replace")[-2000:]
-            raise CannotMeasure(f"{what} did not start. The end of its log:\n{tail}")
+            raise CannotMeasure(f"{what} did not start.\n" + "\n".join(map(_tail, sorted(log.parent.rglob("*.log")))))
         time.sleep(0.05)
+
+
+def _tail(log: Path) -> str:
+    return f"The end of {log.name}:\n{log.read_text(errors='replace')[-1500:]}"
 
 
 def answers(url: str) -> bool:

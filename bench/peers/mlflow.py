@@ -29,7 +29,9 @@ class MlflowServe:
     @contextlib.contextmanager
     def serve(self, room: Room) -> Iterator[Serving]:
         port = _free_port()
-        log = room.folder / f"mlflow-{self._model.short_name}.log"
+        folder = room.folder / f"mlflow-{self._model.short_name}"
+        folder.mkdir()
+        log = folder / "output.log"
         argv = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--workers", "1"]
         argv += ["--host", "127.0.0.1", "--port", str(port), "--model-uri", self._model.uri]
         env = processes.environment(MLFLOW_TRACKING_URI=self._model.registry)
