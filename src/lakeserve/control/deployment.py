@@ -89,6 +89,11 @@ class EntityDeployment:
         return self._target
 
     @property
+    def complete(self) -> bool:
+        """Whether it has all the workers that it works towards."""
+        return len(self._workers) >= self._target
+
+    @property
     def proven(self) -> bool:
         return self._proven
 

@@ -17,7 +17,7 @@ from lakeserve.control.autoscaler import Autoscaler, Demand, demand
 from lakeserve.control.deployment import EntityDeployment, Parts
 from lakeserve.control.usage import UsageBook
 from lakeserve.domain.endpoint import Deployment as Observed
-from lakeserve.domain.endpoint import DeploymentKey, Endpoint, ServedEntity
+from lakeserve.domain.endpoint import DeploymentKey, DeploymentState, Endpoint, EndpointConfig, ServedEntity, Step
 from lakeserve.domain.lifecycle import observe
 from lakeserve.domain.routing import EndpointRoutes, EntityRoute
 from lakeserve.ports.publisher import Publisher
@@ -203,11 +203,21 @@ class EndpointReconciler:
 
     async def _record(self, endpoint: Endpoint) -> Endpoint:
         observed: dict[DeploymentKey, Observed] = {
-            (config.version, entity.name): self._deployments[entity.fingerprint].status
+            (config.version, entity.name): self._observed(endpoint, config, entity)
             for config, entity in endpoint.desired()
         }
         changed = observe(endpoint, observed, now=self._parts.clock.now_ms())
         return endpoint if changed == endpoint else await self._store.save(changed)
+
+    def _observed(self, endpoint: Endpoint, config: EndpointConfig, entity: ServedEntity) -> Observed:
+        """What replaces something that serves takes over all of its load at once, so it is ready when all of its workers are."""
+        deployment = self._deployments[entity.fingerprint]
+        serving = endpoint.active.entities if endpoint.active is not None and not endpoint.stopped else ()
+        takes_over = config is endpoint.pending and bool(serving)
+        kept = any(other.fingerprint == entity.fingerprint for other in serving)
+        if deployment.status.state is DeploymentState.READY and takes_over and not kept and not deployment.complete:
+            return Observed(DeploymentState.CREATING, "Starting its other workers", Step.STARTING_WORKERS)
+        return deployment.status
 
     def _routes(self, endpoint: Endpoint) -> tuple[EntityRoute, ...]:
         if endpoint.active is None or endpoint.stopped:

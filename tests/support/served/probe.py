@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
+_HOARD: list[bytearray] = []
+
 
 class Probe(PythonModel):
     def load_context(self, context: Any) -> None:
+        if reason := os.environ.get("PROBE_REFUSES"):
+            raise RuntimeError(reason)
+        time.sleep(float(os.environ.get("PROBE_LOADS_FOR_S", "0")))
         print("probe: loaded", flush=True)
 
     def predict(self, context, model_input, params=None) -> list[Any]:
@@ -45,26 +50,63 @@ def _wait(row: dict[str, Any]) -> None:
 
 
 def _act(row: dict[str, Any], context: Any) -> Any:
-    match row.get("do"):
-        case "version":
-            return context.model_config["version"]
-        case "pid":
-            return os.getpid()
-        case "environ":
-            return os.environ.get(row["name"])
-        case "print":
-            print(row["text"], flush=True)
-        case "raise":
-            raise KeyError(row["text"])
-        case "exit":
-            os._exit(7)
-        case "hang":
-            while True:
-                time.sleep(60)
-        case "wait":
-            Path(row["began"]).touch()
-            _wait(row)
+    do = row.get("do")
+    if do == "version":
+        return context.model_config["version"]
+    return _ACTS[do](row) if do in _ACTS else row.get("value")
+
+
+def _tell(row: dict[str, Any]) -> Any:
+    time.sleep(row.get("seconds", 0))
+    return {"value": row.get("value"), "version": os.environ.get("PROBE_VERSION"), "pid": os.getpid()}
+
+
+def _print(row: dict[str, Any]) -> Any:
+    print(row["text"], flush=True)
     return row.get("value")
 
+
+def _raise(row: dict[str, Any]) -> None:
+    raise KeyError(row["text"])
+
+
+def _hang(row: dict[str, Any]) -> None:
+    while True:
+        time.sleep(60)
+
+
+def _grow(row: dict[str, Any]) -> None:
+    """As a leak does, until somebody ends the process."""
+    while True:
+        _HOARD.append(bytearray(os.urandom(1024) * 8192))
+        time.sleep(0.01)
+
+
+def _note(row: dict[str, Any]) -> Any:
+    """Leave a trace of having been run."""
+    with Path(row["file"]).open("a") as file:
+        file.write(f"{row['value']}\n")
+    _wait(row)
+    return row["value"]
+
+
+def _wait_after_begin(row: dict[str, Any]) -> Any:
+    Path(row["began"]).touch()
+    _wait(row)
+    return row.get("value")
+
+
+_ACTS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "pid": lambda row: os.getpid(),
+    "environ": lambda row: os.environ.get(row["name"]),
+    "exit": lambda row: os._exit(7),
+    "tell": _tell,
+    "print": _print,
+    "raise": _raise,
+    "hang": _hang,
+    "grow": _grow,
+    "note": _note,
+    "wait": _wait_after_begin,
+}
 
 set_model(Probe())
