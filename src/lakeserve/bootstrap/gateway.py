@@ -38,7 +38,14 @@ async def gateway(settings: Settings, listener: socket.socket) -> None:
     feed = FeedClient(settings.socket("routing"), plane.use, plane.meter)
     control = Passage("control plane", settings.socket("control"), wait_s=_CONTROL_WAIT_S)
     registry = Passage("model registry", settings.socket("registry"), wait_s=_REGISTRY_WAIT_S, headers=for_registry)
-    app = GatewayApp(plane, control=control, registry=registry, limits=limits, is_synced=feed.synced.is_set)
+    app = GatewayApp(
+        plane,
+        control=control,
+        registry=registry,
+        limits=limits,
+        workspace_id=settings.workspace_id,
+        is_synced=feed.synced.is_set,
+    )
     following = asyncio.create_task(feed.follow(), name="routing feed")
     server = DrainingServer(process.config(app, graceful_s=_GRACEFUL_S), app.drain)
     await server.serve(sockets=[listener])

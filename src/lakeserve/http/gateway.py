@@ -30,11 +30,15 @@ _REGISTRY_PREFIXES = (
     "/api/2.0/mlflow",
     "/api/3.0/mlflow",
     "/api/4.0/mlflow",
+    "/api/2.0/fs/",
     "/ajax-api/",
     "/static-files/",
     "/v1/traces",
 )
 _REGISTRY_PATHS = frozenset(("/graphql", "/get-artifact", "/model-versions/get-artifact", "/version"))
+_SIGNED = "/api/2.0/fs-signed/"
+"""URLs that carry their own permission, checked by the registry's process; clients fetch them without a token."""
+
 _INTERNAL = "/_lakeserve"
 
 
@@ -42,12 +46,21 @@ class GatewayApp:
     """``is_synced`` tells whether the routing table has come from the controller at least once."""
 
     def __init__(
-        self, plane: DataPlane, *, control: Passage, registry: Passage, limits: Limits, is_synced: Callable[[], bool]
+        self,
+        plane: DataPlane,
+        *,
+        control: Passage,
+        registry: Passage,
+        limits: Limits,
+        workspace_id: str,
+        is_synced: Callable[[], bool],
     ) -> None:
         self._plane = plane
         self._control = control
         self._registry = registry
         self._limits = limits
+        # MLflow notes the workspace of a model's run by this header, and warns without it.
+        self._registry_headers = encode_headers({"x-databricks-org-id": workspace_id})
         self._is_synced = is_synced
         self._draining = False
         self._bodies = ByteBudget(limits.body_buffer_bytes, limits.queue_s)
@@ -87,6 +100,8 @@ class GatewayApp:
             raise RouteNotFound(f"No API found for '{scope['method']} {path}'.")
         elif path.startswith(_REGISTRY_PREFIXES) or path in _REGISTRY_PATHS:
             self._plane.authenticate(header(scope, b"authorization"))
+            await self._registry(scope, receive, send, self._registry_headers)
+        elif path.startswith(_SIGNED):
             await self._registry(scope, receive, send)
         else:
             await self._control(scope, receive, send)
