@@ -16,6 +16,9 @@ _HOARD: list[bytearray] = []
 
 class Probe(PythonModel):
     def load_context(self, context: Any) -> None:
+        print("probe: loading", flush=True)
+        if not Path(os.environ.get("PROBE_NEEDS", "/")).exists():
+            raise FileNotFoundError("what the probe needs is not there")
         if reason := os.environ.get("PROBE_REFUSES"):
             raise RuntimeError(reason)
         time.sleep(float(os.environ.get("PROBE_LOADS_FOR_S", "0")))
@@ -86,6 +89,8 @@ def _note(row: dict[str, Any]) -> Any:
     """Leave a trace of having been run."""
     with Path(row["file"]).open("a") as file:
         file.write(f"{row['value']}\n")
+    if "pid_file" in row:
+        Path(row["pid_file"]).write_text(str(os.getpid()))
     _wait(row)
     return row["value"]
 
