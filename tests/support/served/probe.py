@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -104,6 +105,7 @@ def _wait_after_begin(row: dict[str, Any]) -> Any:
 _ACTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "pid": lambda row: os.getpid(),
     "environ": lambda row: os.environ.get(row["name"]),
+    "spawn": lambda row: subprocess.Popen(["sleep", "1000"], start_new_session=True).pid,
     "exit": lambda row: os._exit(7),
     "tell": _tell,
     "print": _print,
