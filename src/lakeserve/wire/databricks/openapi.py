@@ -1,4 +1,4 @@
-"""An endpoint's OpenAPI 3.1 document, made from its models' signatures. Its form is that of the sample in Databricks' documentation.
+"""An endpoint's OpenAPI 3.1 document, made from its models' signatures, in the form of the sample in Databricks' documentation.
 
 One path for each served entity. A classic model's request is one of the four keys that MLflow's scoring reads; the forms that a
 signature cannot be asked in are left out, because a request that follows the document is meant to succeed. A signature with a
