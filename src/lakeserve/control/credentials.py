@@ -84,18 +84,15 @@ class Credentials:
         await self._forget_dead()
         self._publish()
 
-    async def change_directory(self, change: Callable[[Directory], Awaitable[None]]) -> Directory:
+    async def change_directory(self, change: Callable[[Directory], Awaitable[Directory]]) -> Directory:
         """Let ``change`` look at the directory and store something, with nobody else changing it meanwhile.
 
-        The result is the directory as it is then.
+        It returns the directory as it is then. That is taken into use without asking the store again: what has been stored must
+        count, also when the store cannot be read just after.
         """
         async with self._one_at_a_time:
-            try:
-                await change(self.directory)
-            finally:
-                # Also after a failure: whether a write that was cut short was made is only known by reading.
-                self.directory = await self._directory_store.read()
-                self._publish()
+            self.directory = await change(self.directory)
+            self._publish()
             return self.directory
 
     async def issue(self, kind: TokenKind, owner: str, *, lifetime_s: int, comment: str = "") -> tuple[str, Token]:

@@ -102,6 +102,9 @@ class EndpointStore(Protocol):
     async def access(self, endpoint_id: str) -> AccessList:
         """Direct grants on the endpoint; empty when none."""
 
+    async def access_lists(self) -> dict[str, AccessList]:
+        """Direct grants by endpoint id, those of deleted endpoints too. Endpoints that never had any are missing."""
+
     async def set_access(self, endpoint_id: str, access: AccessList) -> None:
         """Replace the direct grants."""
 

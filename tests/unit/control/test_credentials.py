@@ -20,12 +20,12 @@ from lakeserve.control.directory import DirectoryChanges
 from lakeserve.control.login import Logins
 from lakeserve.control.oauth import AccessTokens, ClientSecrets
 from lakeserve.control.tokens import DEFAULT_LIFETIME_S, PersonalTokens, TokenManagement
-from lakeserve.domain.directory import Account, AccountFields, GroupFields
+from lakeserve.domain.directory import Account, AccountFields, Directory, GroupFields
 from lakeserve.domain.errors import BadRequest, InvalidParameterValue, LakeserveError, ResourceDoesNotExist
 from lakeserve.domain.oauth import LoginRequest, OAuthProblem, OAuthRefused
 from lakeserve.domain.principal import ADMINS, Kind, Principal, token_digest
 from lakeserve.domain.routing import EndpointRoutes
-from lakeserve.ports.store import TokenKind
+from lakeserve.ports.store import StoreTrouble, StoreUnavailable, TokenKind
 from support.clock import ManualClock
 
 ROOT = "root@example.com"
@@ -430,3 +430,28 @@ async def _one_change(office: Office, verb: str, account_id: str) -> None:
         await office.directory.delete_account(Kind.USER, account_id)
     else:
         await office.credentials.issue(TokenKind.PERSONAL, account_id, lifetime_s=60)
+
+
+class ForgetfulStore(MemoryDirectoryStore):
+    """It takes changes, and then cannot be read."""
+
+    broken = False
+
+    async def read(self) -> Directory:
+        if self.broken:
+            raise StoreUnavailable(StoreTrouble.LOCKED, "cannot be read")
+        return await super().read()
+
+
+async def test_what_was_stored_counts_even_if_the_store_cannot_be_read_just_after() -> None:
+    clock, published, store, ids = ManualClock(), Published(), ForgetfulStore(), RandomIds()
+    credentials = Credentials(MemoryTokenStore(), store, published, clock, ids)
+    await credentials.install_admin(ROOT, token_digest("first"))
+    directory = DirectoryChanges(store, credentials, clock, ids)
+    ada = await directory.create_account(Kind.USER, AccountFields("ada@example.com"))
+    text, _ = await TokenManagement(credentials).create_for(ada.name, "", None)
+
+    store.broken = True
+    await directory.change_account(Kind.USER, ada.id, lambda _: AccountFields(active=False))
+
+    assert published.who(text) is None
