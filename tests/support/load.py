@@ -52,6 +52,15 @@ def probing(
     return asyncio.run(run())
 
 
+def asking(server: Server, path: str, count: int, body: Callable[[int], object] = tell) -> Report:
+    """What came back from so many requests to ``path``."""
+
+    async def run() -> Report:
+        return await Prober(server.url + path, server.token or "", body=body).exactly(count)
+
+    return asyncio.run(run())
+
+
 def told(sample: Sample) -> dict[str, Any]:
     """What the probe said; fails when the answer belongs to another request."""
     (prediction,) = sample.json["predictions"]
@@ -75,6 +84,12 @@ def worker_pids(server: Server, *endpoints: str) -> list[int]:
             if log.endswith("/server.log") and any(mark in log for mark in marks):
                 found.append(pid)
     return found
+
+
+def has_workers(server: Server, endpoint: str, count: int) -> list[int]:
+    """Its workers once there are exactly so many; empty until then."""
+    pids = worker_pids(server, endpoint)
+    return pids if len(pids) == count else []
 
 
 def started(server: Server, endpoint: str, served: str = "probe-1") -> int:

@@ -141,7 +141,8 @@ class Endpoints:
         endpoints = await self._store.list()
         if caller.is_admin:
             return endpoints
-        return [e for e in endpoints if (await self._store.access(e.id)).allows(caller, Level.CAN_VIEW)]
+        granted = await self._store.access_lists()
+        return [e for e in endpoints if e.id in granted and granted[e.id].allows(caller, Level.CAN_VIEW)]
 
     async def build_logs(self, caller: Principal, name: str, served_entity: str) -> str:
         endpoint = await self.authorised(caller, name, "endpoints.build_logs")
@@ -153,7 +154,7 @@ class Endpoints:
 
     async def level(self, caller: Principal, endpoint: Endpoint) -> Level:
         """
-        :raises PermissionDenied: the caller has none. Not "does not exist": see docs/decisions/0004-permissions.md.
+        :raises PermissionDenied: the caller has none. Not "does not exist": see docs/decisions/0006-identity-and-permissions.md.
         """
         level = (await self._store.access(endpoint.id)).level_of(caller)
         if level is None:
