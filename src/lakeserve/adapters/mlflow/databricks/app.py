@@ -8,9 +8,10 @@ from pathlib import Path
 
 from lakeserve.adapters.mlflow import embedded
 from lakeserve.adapters.mlflow.answers import Refused
-from lakeserve.adapters.mlflow.databricks import files, unity_catalog
+from lakeserve.adapters.mlflow.databricks import credentials, files, unity_catalog
 from lakeserve.adapters.mlflow.databricks.artifact_uris import Translated, has_databricks_uri
 from lakeserve.adapters.mlflow.databricks.asgi import AsgiApp, ClientGone, Message, Receive, Scope, Send, reply
+from lakeserve.adapters.mlflow.databricks.credentials import Credentials
 from lakeserve.adapters.mlflow.databricks.files import FilesApi
 from lakeserve.adapters.mlflow.databricks.places import Places
 from lakeserve.adapters.mlflow.databricks.signed_urls import PREFIX as SIGNED
@@ -29,17 +30,15 @@ def with_databricks_routes(mlflow_app: AsgiApp, source: Source, data_dir: Path, 
     spool = Spool(folder / "uploads")
     versions = CatalogVersions(source, artifacts)
     places = Places(versions, artifacts=artifacts, volumes=folder / "files" / "Volumes")
-    return DatabricksRoutes(
-        mlflow_app,
-        FilesApi(places, spool, Signer(folder / "signed-urls.key"), now),
-        UnityCatalog(mlflow_app, versions, spool),
-    )
+    files_api = FilesApi(places, spool, Signer(folder / "signed-urls.key"), now)
+    return DatabricksRoutes(mlflow_app, files_api, UnityCatalog(mlflow_app, versions, spool))
 
 
 class DatabricksRoutes:
     def __init__(self, mlflow_app: AsgiApp, files_api: FilesApi, catalog: UnityCatalog) -> None:
         self._mlflow = mlflow_app
         self._files = files_api
+        self._credentials = Credentials(mlflow_app, files_api)
         self._catalog = catalog
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,6 +49,8 @@ class DatabricksRoutes:
             await _told(self._files, scope, receive, send)
         elif path.startswith(unity_catalog.PREFIX):
             await _told(self._catalog, scope, receive, send)
+        elif credentials.is_route(scope):
+            await _told(self._credentials, scope, receive, send)
         elif has_databricks_uri(scope):
             await self._mlflow(scope, receive, Translated(send))
         else:

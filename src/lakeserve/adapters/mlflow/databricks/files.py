@@ -151,6 +151,15 @@ class FilesApi:
         ]
         return {"upload_part_urls": urls}
 
+    async def url_for(self, action: str, path: str, scope: Scope) -> str:
+        """A signed URL for ``get`` or ``put``, for as long as the client needs to follow it at once."""
+        path = checked(path)
+        place = await self._find(path)
+        if action == "put":
+            writable(place)
+        told: str = self._url(scope, Grant(action, path, expiry(None, self._now())))["url"]
+        return told
+
     def _url(self, scope: Scope, grant: Grant, *, upload: bool = False) -> dict[str, Any]:
         base = asgi.header(scope, BASE_HEADER) or "http://localhost"
         headers = [{"name": "Content-Type", "value": "application/octet-stream"}] if upload else []
