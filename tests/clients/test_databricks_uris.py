@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from support import proc
 from support.clients import client_python
 from support.registry import environment
 from support.server import Server
 
 HERE = Path(__file__).parent
+MIB = 1024 * 1024
 MODEL = "main.default.uris"
 
 
@@ -101,3 +103,20 @@ def test_a_model_of_a_plain_client_is_in_unity_catalog(server: Server) -> None:
     assert b"mlflow.sklearn" in server.ask("GET", f"{place}/MLmodel").body
     assert server.ask("PUT", f"{place}/MLmodel?overwrite=true", b"x").error == (403, "PERMISSION_DENIED")
     assert server.ask("DELETE", f"{place}/MLmodel").error == (403, "PERMISSION_DENIED")
+
+
+def test_a_large_file_goes_through_piece_by_piece(server: Server, tmp_path: Path) -> None:
+    """The registry's process grows by a fraction of the file's size, which the SDK sends in parts."""
+    (pid,) = server.pids_of("lakeserve.adapters.mlflow --uds")
+    before = peak(pid)
+    program = ("large_file_program.py", str(60 * MIB), "/Volumes/main/default/files/large.bin")
+    assert run(server, tmp_path, Path(sys.executable), *program) == "ok"
+    assert peak(pid) - before < 24 * MIB
+    assert server.ask("DELETE", "/api/2.0/fs/files/Volumes/main/default/files/large.bin").status == 204
+    assert not list((server.data_dir / "registry" / "uploads").iterdir())
+
+
+def peak(pid: int) -> int:
+    """Bytes of memory that the process has had at most."""
+    (line,) = [line for line in proc.read(pid, "status").splitlines() if line.startswith(b"VmHWM:")]
+    return int(line.split()[1]) * 1024

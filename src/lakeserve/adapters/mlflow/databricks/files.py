@@ -258,6 +258,6 @@ def _page_size(given: object) -> int:
 
 def _name(token: object) -> str:
     try:
-        return os.fsdecode(base64.urlsafe_b64decode(str(token).encode())) if token else ""
+        return os.fsdecode(base64.b64decode(str(token).encode(), altchars=b"-_", validate=True)) if token else ""
     except (ValueError, binascii.Error):
         raise invalid("'page_token' is not one of this listing's.") from None
