@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from lakeserve.adapters.mlflow.answers import Refused, does_not_exist
+from lakeserve.adapters.mlflow.answers import UNUSABLE, Refused, does_not_exist
 from lakeserve.adapters.mlflow.databricks import asgi
 from lakeserve.adapters.mlflow.databricks.artifact_uris import to_databricks
 from lakeserve.adapters.mlflow.databricks.asgi import AsgiApp, Receive, Scope, Send, invalid, text
@@ -134,8 +134,12 @@ class UnityCatalog:
             numbers = [one["version"] for one in found.get("model_versions", ())]
         folders = []
         for number in numbers:
-            folder, _ = await self._located({"name": given["name"], "version": str(number)})
-            folders.append(folder)
+            try:
+                folders.append((await self._located({"name": given["name"], "version": str(number)}))[0])
+            except Refused as refused:
+                if refused.code != UNUSABLE:
+                    raise
+                # Registered from somewhere that is not ours to tidy.
         answer = await self._same(scope, call, given)
         for folder in folders:
             await self._spool.run(self._versions.forget, folder)
