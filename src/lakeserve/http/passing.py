@@ -29,6 +29,8 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     )
 )
+# Each server dates its answers, the gateway's too.
+_NOT_PASSED_BACK = _HOP_BY_HOP | {b"date"}
 _RETRY_S = 0.1
 _CHUNK = 256 * 1024
 
@@ -77,7 +79,7 @@ class Passage:
         """
         body = _Body(scope, receive)
         async with await self._open(scope, body) as response:
-            headers = [(k.lower(), v) for k, v in response.raw_headers if k.lower() not in _HOP_BY_HOP]
+            headers = [(k.lower(), v) for k, v in response.raw_headers if k.lower() not in _NOT_PASSED_BACK]
             await send(
                 {"type": "http.response.start", "status": response.status, "headers": [*headers, *(extra or ())]}
             )
