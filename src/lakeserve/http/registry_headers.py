@@ -10,8 +10,6 @@ from __future__ import annotations
 from lakeserve.http.asgi import Header
 
 _KEPT_BACK = frozenset((b"host", b"origin", b"referer", b"authorization", b"cookie", b"forwarded"))
-
-
 _NOT_FROM_OUTSIDE = (b"x-forwarded-", b"x-lakeserve-")
 
 
