@@ -1,7 +1,8 @@
 """Two names for the same artifact: ``mlflow-artifacts:`` for plain clients, ``dbfs:`` for those with a Databricks URI.
 
 MLflow keeps the first. A client whose tracking URI is ``databricks`` refuses it, and takes the second as "ask the Files API under
-``/WorkspaceInternal/Mlflow/Artifacts``" (mlflow-runtime.md 16), so answers to such clients are rewritten on their way out.
+``/WorkspaceInternal/Mlflow/Artifacts``" (MLflow's ``databricks_run_artifact_repo.py``), so
+answers to such clients are rewritten on their way out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The Files API: ``/api/2.0/fs/…``, and the signed URLs that it hands out (mlflow-runtime.md 16).
+"""The Files API: ``/api/2.0/fs/…``, and the signed URLs that it hands out.
 
 Any authenticated principal may use it, as is so for MLflow's own routes: who may call is the gateway's business. Clients fall
 back to slower ways on a status and hang on a cut connection, so everything is answered.

@@ -1,6 +1,6 @@
 """URLs that carry their own permission: one action on one path, until a time, under an HMAC of ours.
 
-Clients fetch them without an Authorization header (mlflow-runtime.md 16), so the gateway lets their route through and this
+Clients fetch them without an Authorization header (the SDK's ``mixins/files.py``), so the gateway lets their route through and this
 module alone decides. The key lies in the data directory, readable by us only; a URL outlives a restart, never an hour.
 """
 

@@ -1,4 +1,4 @@
-"""Unity Catalog's model registry: ``/api/2.0/mlflow/unity-catalog/…`` (``UcModelRegistryService``; mlflow-runtime.md 16).
+"""Unity Catalog's model registry: ``/api/2.0/mlflow/unity-catalog/…`` (MLflow's ``UcModelRegistryService``).
 
 Most of its calls are MLflow's own under another prefix, with aliases and names told in another way; those are put to MLflow's
 app from inside, so that both registries are one. Making a version is not: its files are copied to the registry, and it is ready
