@@ -1,8 +1,8 @@
 """The permission table: every operation of the control API and what it needs. A route without an entry here does not start.
 
 ``None`` means that any authenticated caller may; ``PUBLIC`` that no credential is asked for; ``ADMIN`` that the caller must be in
-``admins``. Levels are of the endpoint that the operation names, as in Databricks' table of serving endpoint permissions; admins
-have every level on every endpoint.
+``admins``. Levels are of the endpoint that the operation names, as in Databricks' table of serving endpoint permissions;
+admins have every level on every endpoint.
 """
 
 from __future__ import annotations

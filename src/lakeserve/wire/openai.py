@@ -1,8 +1,8 @@
 """The OpenAI-shaped routes under ``/serving-endpoints``: their ``model`` is an endpoint's name.
 
-The body is an invocation in the model's own terms but for ``model``, which is taken out here: it is an address, and the model must not
-meet it. Answers and streams are the model's own and pass unread. Errors are the two-key objects of the other routes, as the OpenAI
-client gets them from Databricks.
+The body is an invocation in the model's own terms but for ``model``, which is taken out here: it is an address, and the model
+must not meet it. Answers and streams are the model's own and pass unread. Errors are the two-key objects of the other routes, as
+the OpenAI client gets them from Databricks.
 """
 
 from __future__ import annotations

@@ -48,21 +48,18 @@ def test_a_gateway_block_that_asks_for_nothing_is_kept_and_an_empty_one_takes_it
     assert changes.change_ai_gateway(kept, {}, [], now=8).extra == {}
 
 
-@pytest.mark.parametrize("call", ["gateway", "telemetry", "metrics"])
-def test_what_asks_for_more_is_refused(call: str) -> None:
-    with pytest.raises(NotImplementedYet):
-        match call:
-            case "gateway":
-                changes.change_ai_gateway(ENDPOINT, {"x": 1}, [Capability.AI_GATEWAY], now=7)
-            case "telemetry":
-                changes.change_telemetry(ENDPOINT, [Capability.TELEMETRY])
-            case "metrics":
-                changes.change_system_metrics(ENDPOINT, "x", [Capability.SYSTEM_METRICS_EXPORT], now=7)
+def test_what_asks_for_more_is_refused() -> None:
+    with pytest.raises(NotImplementedYet, match="ai_gateway"):
+        changes.change_ai_gateway(ENDPOINT, {"x": 1}, [Capability.AI_GATEWAY], now=7)
+    with pytest.raises(NotImplementedYet, match="telemetry_config"):
+        changes.change_telemetry(ENDPOINT, [Capability.TELEMETRY])
+    with pytest.raises(NotImplementedYet, match="system metrics"):
+        changes.change_system_metrics(ENDPOINT, "x", [Capability.SYSTEM_METRICS_EXPORT], now=7)
 
 
 def test_telemetry_needs_a_config_and_no_running_update() -> None:
     assert changes.change_telemetry(ENDPOINT, []) is ENDPOINT
     with pytest.raises(InvalidParameterValue, match="endpoint type 'NO_CONFIG'"):
         changes.change_telemetry(replace(ENDPOINT, active=None), [])
-    with pytest.raises(ResourceConflict, match="e is currently updating. Wait for"):
+    with pytest.raises(ResourceConflict, match="e is currently updating"):
         changes.change_telemetry(replace(ENDPOINT, update=UpdateState.IN_PROGRESS), [Capability.TELEMETRY])
