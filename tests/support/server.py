@@ -269,6 +269,16 @@ class Server:
         assert endpoint["state"] == {"ready": "READY", "config_update": "NOT_UPDATING"}, (endpoint, self.told())
         return endpoint
 
+    def recovered(self, name: str) -> dict[str, Any]:
+        """The endpoint once it is as it should be, after something was killed: no update runs or failed, and it is ready."""
+        wanted = {"ready": "READY", "config_update": "NOT_UPDATING"}
+
+        def found() -> dict[str, Any] | None:
+            endpoint = self.get(name)
+            return endpoint if endpoint["state"] == wanted else None
+
+        return poll(found, lambda: f"{self.get(name)}\n{self.told()}")  # type: ignore[return-value]
+
     def delete_answer(self, name: str) -> Answer:
         return self.ask("DELETE", f"{ENDPOINTS}/{name}")
 
