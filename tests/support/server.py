@@ -323,15 +323,15 @@ def config(model: str = "probe", version: str = "1", *, local: bool = True, **en
     return {"served_entities": [whole]}
 
 
-def log_served_models(server: Server, folder: Path) -> None:
-    """Register the models of ``support.log_served_models`` at the server, as a client of it."""
+def log_served_models(server: Server, folder: Path, module: str = "support.log_served_models") -> None:
+    """Register the models of that module at the server, as a client of it."""
     env = environment() | {
         "PYTHONPATH": str(TESTS),
         "MLFLOW_TRACKING_URI": server.url,
         "MLFLOW_TRACKING_TOKEN": server.token or "",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    argv = [sys.executable, "-m", "support.log_served_models"]
+    argv = [sys.executable, "-m", module]
     done = subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
