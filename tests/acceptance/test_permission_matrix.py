@@ -101,6 +101,20 @@ OPERATIONS = {
     "endpoints.metrics": Operation(VIEW, "GET", f"{ENDPOINTS}/{{endpoint}}/metrics"),
     "endpoints.openapi": Operation(VIEW, "GET", f"{ENDPOINTS}/{{endpoint}}/openapi"),
     "server.metrics": Operation(ADMINS, "GET", "/metrics"),
+    # What a scope's own grants let its callers do is in tests/unit/control/test_secrets.py.
+    "secrets.create_scope": Operation(CALLER, "POST", "/api/2.0/secrets/scopes/create", {"scope": ""}),
+    "secrets.list_scopes": Operation(CALLER, "GET", "/api/2.0/secrets/scopes/list"),
+    "secrets.delete_scope": Operation(CALLER, "POST", "/api/2.0/secrets/scopes/delete", {"scope": "none"}),
+    "secrets.put": Operation(CALLER, "POST", "/api/2.0/secrets/put", {"scope": "none", "key": "k", "string_value": "v"}),
+    "secrets.get": Operation(CALLER, "GET", "/api/2.0/secrets/get?scope=none&key=k"),
+    "secrets.list": Operation(CALLER, "GET", "/api/2.0/secrets/list?scope=none"),
+    "secrets.delete": Operation(CALLER, "POST", "/api/2.0/secrets/delete", {"scope": "none", "key": "k"}),
+    "secrets.put_acl": Operation(CALLER, "POST", "/api/2.0/secrets/acls/put", {"scope": "none", "permission": "READ"}),
+    "secrets.get_acl": Operation(CALLER, "GET", "/api/2.0/secrets/acls/get?scope=none&principal=users"),
+    "secrets.list_acls": Operation(CALLER, "GET", "/api/2.0/secrets/acls/list?scope=none"),
+    "secrets.delete_acl": Operation(
+        CALLER, "POST", "/api/2.0/secrets/acls/delete", {"scope": "none", "principal": "users"}
+    ),
     "gateway.probe": Operation(ANYONE, "GET", "/health"),
     "gateway.registry": Operation(CALLER, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=0"),
     "gateway.invocations": Operation(QUERY, "POST", "/serving-endpoints/{endpoint}/invocations", {"inputs": [1]}),

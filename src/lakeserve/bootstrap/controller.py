@@ -10,6 +10,8 @@ import os
 
 import uvicorn
 
+from lakeserve.adapters.encryption import master_key
+from lakeserve.adapters.encryption.aes_gcm import AesGcmSealer
 from lakeserve.adapters.local.clock import RandomIds, SystemClock
 from lakeserve.adapters.local.commands import Commands
 from lakeserve.adapters.local.environments import UvEnvironments
@@ -22,6 +24,7 @@ from lakeserve.adapters.local.zygotes import Zygotes
 from lakeserve.adapters.mlflow.client import RegistryModels
 from lakeserve.adapters.sql.database import Database, sqlite_url
 from lakeserve.adapters.sql.directory import SqlDirectoryStore
+from lakeserve.adapters.sql.secrets import SqlSecretStore
 from lakeserve.adapters.sql.store import SqlEndpointStore, SqlTokenStore
 from lakeserve.bootstrap import process
 from lakeserve.control.credentials import Credentials
@@ -33,10 +36,13 @@ from lakeserve.control.metrics import Metrics, Sampler
 from lakeserve.control.oauth import AccessTokens, ClientSecrets
 from lakeserve.control.permissions import Permissions
 from lakeserve.control.reconciler import Reconcilers
+from lakeserve.control.references import References
+from lakeserve.control.secrets import Secrets
 from lakeserve.control.tokens import PersonalTokens, TokenManagement
 from lakeserve.control.usage import UsageBook
 from lakeserve.domain.scaling import ScalingLimits
 from lakeserve.http.control import ControlSettings, Identity, Services, create_app
+from lakeserve.ports.secrets import Resolve, Sealer, SecretStore
 from lakeserve.settings import Settings
 
 _GRACEFUL_S = 2
@@ -45,6 +51,8 @@ _GRACEFUL_S = 2
 async def controller(settings: Settings) -> None:
     clock, ids = SystemClock(), RandomIds()
     database = await Database.open(sqlite_url(settings.data_dir / "lakeserve.db"))
+    secret_store = SqlSecretStore(database)
+    sealer = await _sealer(settings, secret_store)
     launcher = await Launcher.connect(settings.socket("supervisor"))
     usage = UsageBook(clock)
     feed = FeedServer(usage)
@@ -52,13 +60,24 @@ async def controller(settings: Settings) -> None:
     directory = SqlDirectoryStore(database)
     credentials = Credentials(SqlTokenStore(database), directory, feed, clock, ids)
     await credentials.install_admin(settings.admin_name, settings.admin_digest)
+    secrets = Secrets(secret_store, sealer, credentials, clock)
+    references = References(secrets, credentials)
     models = RegistryModels(settings.socket("registry"), settings.data_dir)
     logs = FileLogs(settings.data_dir / "logs", clock)
     store = SqlEndpointStore(database)
-    reconcilers = Reconcilers(store, feed, _parts(settings, launcher, models, logs, clock), usage)
+    parts = _parts(settings, launcher, models, references.resolve, logs, clock)
+    reconcilers = Reconcilers(store, feed, parts, usage)
     usage.on_queued = reconcilers.on_queued
     await reconcilers.start()
-    endpoints = Endpoints(store=store, models=models, logs=logs, clock=clock, ids=ids, reconcilers=reconcilers)
+    endpoints = Endpoints(
+        store=store,
+        models=models,
+        references=references,
+        logs=logs,
+        clock=clock,
+        ids=ids,
+        reconcilers=reconcilers,
+    )
     stats = LocalProcessStats(os.getppid())
     sampler = Sampler(stats, reconcilers.workers, clock)
     app = create_app(
@@ -74,6 +93,7 @@ async def controller(settings: Settings) -> None:
                 permissions=Permissions(store, credentials, reconcilers),
             ),
             endpoints=endpoints,
+            secrets=secrets,
             metrics=Metrics(endpoints, usage, sampler, stats, reconcilers.workers),
             descriptions=Descriptions(endpoints, models),
         ),
@@ -92,7 +112,28 @@ async def controller(settings: Settings) -> None:
     await asyncio.gather(feed.close(), launcher.close(), models.close(), database.close(), return_exceptions=True)
 
 
-def _parts(settings: Settings, launcher: Launcher, models: RegistryModels, logs: FileLogs, clock: SystemClock) -> Parts:
+async def _sealer(settings: Settings, store: SecretStore) -> Sealer:
+    """With the master key, which is made where nothing has been sealed yet.
+
+    :raises MasterKeyUnusable: what is stored was sealed with another key, or the key's file is not usable.
+    """
+    path, stored = settings.master_key, await store.any_secret()
+    key = master_key.load(path)
+    if key is None:
+        if stored is not None or settings.master_key_file:
+            raise master_key.MasterKeyUnusable(
+                f"The master key {path} is not there. Without the key that sealed them, stored secrets cannot be read: put it back."
+            )
+        key = master_key.create(path)
+    sealer = AesGcmSealer(key, "secrets")
+    if stored is not None and not sealer.is_own(stored.sealed):
+        raise master_key.MasterKeyUnusable(f"The master key {path} is not the one that sealed the stored secrets.")
+    return sealer
+
+
+def _parts(
+    settings: Settings, launcher: Launcher, models: RegistryModels, resolve: Resolve, logs: FileLogs, clock: SystemClock
+) -> Parts:
     supervisor_pid = os.getppid()
     zygotes = Zygotes(
         launcher,
@@ -113,6 +154,7 @@ def _parts(settings: Settings, launcher: Launcher, models: RegistryModels, logs:
     )
     return Parts(
         models=models,
+        resolve=resolve,
         environments=UvEnvironments(
             settings.data_dir, Commands(launcher, settings.run_dir), environ=settings.environment
         ),

@@ -14,6 +14,7 @@ from lakeserve.control.endpoints import Endpoints
 from lakeserve.control.metrics import Metrics
 from lakeserve.control.oauth import AccessTokens, ClientSecrets
 from lakeserve.control.permissions import Permissions
+from lakeserve.control.secrets import Secrets
 from lakeserve.control.tokens import PersonalTokens, TokenManagement
 from lakeserve.http.asgi import App
 from lakeserve.http.control import directory as directory_routes
@@ -21,6 +22,7 @@ from lakeserve.http.control import endpoints as endpoint_routes
 from lakeserve.http.control import identity as identity_routes
 from lakeserve.http.control import observability as observability_routes
 from lakeserve.http.control import permissions as permission_routes
+from lakeserve.http.control import secrets as secret_routes
 from lakeserve.http.control.routes import ControlSettings, Principals, Routes, without_trailing_slash
 from lakeserve.ports.clock import Clock
 
@@ -47,6 +49,7 @@ class Services:
     clock: Clock
     identity: Identity
     endpoints: Endpoints
+    secrets: Secrets
     metrics: Metrics
     descriptions: Descriptions
 
@@ -62,4 +65,5 @@ def create_app(services: Services, settings: ControlSettings) -> App:
     identity_routes.add_secrets(routes, services.identity.secrets)
     directory_routes.add(routes, services.identity.directory)
     permission_routes.add(routes, services.identity.permissions)
+    secret_routes.add(routes, services.secrets)
     return without_trailing_slash(routes.app)
