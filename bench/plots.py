@@ -46,7 +46,8 @@ def _ratios(cases: list[CaseResult], path: Path) -> Path:
         good = [(value >= 1) == metric.more_is_better for value in values]
         colours = [_OURS if better else _THEIRS[0] for better in good]
         drawn = panel.barh(range(len(bars)), [value - 1 for value in values], left=1, color=colours, height=0.7)
-        panel.bar_label(drawn, [f"{value:.2f}x" for value in values], padding=3)
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        panel.bar_label(drawn, [f"{value:.2f}x" for value in values], padding=4, bbox=box, zorder=5)
         for row, (case, _) in enumerate(bars):
             for aim in case.aims:
                 if aim.metric is metric:
@@ -54,6 +55,7 @@ def _ratios(cases: list[CaseResult], path: Path) -> Path:
         panel.set_xscale("log", base=2)
         panel.set_xlim(min(*values, 0.5) / 3, max(*values, 2.0) * 3)
         panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}x")
+        panel.tick_params(axis="x", labelrotation=60)
         panel.axvline(1, color="grey", linewidth=0.8)
         panel.set_title(f"{metric.title}\n({'more' if metric.more_is_better else 'less'} is better)")
         panel.set_yticks(range(len(bars)), [f"{case.title}\nagainst {side.peer}" for case, side in bars])
@@ -79,7 +81,8 @@ def _latencies(cases: list[CaseResult], path: Path) -> Path:
             panel.plot(positions, side.curve(), marker="o", markersize=3, color=colour, label=side.peer)
         panel.set_xticks(positions, [f"{percent:g}" for percent in CURVE], rotation=60)
         panel.set_yscale("log")
-        panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        for axis in (panel.yaxis.set_major_formatter, panel.yaxis.set_minor_formatter):
+            axis(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "125" else "")
         panel.grid(alpha=0.3)
         panel.set_title(case.title)
         panel.set_xlabel("percentile")

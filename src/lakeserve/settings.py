@@ -56,7 +56,7 @@ class Limits:
     """Caps. Sizes are bytes, times are seconds."""
 
     request_bytes: int = 16 * MIB
-    """Body of a request to a custom model (serving-api.md 12)."""
+    """Body of a request to a custom model; the default is what Databricks documents."""
     control_bytes: int = 4 * MIB
     """Body of a control-plane request."""
     execution_s: float = 597.0
@@ -82,7 +82,9 @@ class Limits:
     body_buffer_bytes: int = 256 * MIB
     """Request bodies that a gateway holds at once; requests beyond it wait before their bodies are read."""
     header_bytes: int = 64 * 1024
+    """All headers of a request together."""
     header_count: int = 200
+    """Headers of a request."""
     drain_s: float = 600.0
     """Longest time a replaced worker may go on with what it has."""
     stop_s: float = 8.0

@@ -14,7 +14,10 @@ from collections.abc import Iterator
 from databricks.sdk import AccountClient, WorkspaceClient
 from databricks.sdk.core import Config
 from databricks.sdk.errors import BadRequest, NotFound, PermissionDenied, ResourceAlreadyExists, Unauthenticated
-from databricks.sdk.service import iam, serving
+from databricks.sdk.service import iam, serving, settings
+
+with contextlib.suppress(ImportError):  # as with the operation that takes one
+    from databricks.sdk.common.types.fieldmask import FieldMask
 
 HOST, TOKEN = sys.argv[1:]
 PATCH = [iam.PatchSchema.URN_IETF_PARAMS_SCIM_API_MESSAGES_2_0_PATCH_OP]
@@ -120,6 +123,10 @@ def tokens() -> None:
     other = client(made.token_value)
     assert other.current_user.me().user_name == admin.current_user.me().user_name
     assert made.token_info.token_id in [each.token_id for each in other.tokens.list()]
+    if hasattr(other.tokens, "update"):
+        changed = settings.PublicTokenInfo(comment="desk")
+        other.tokens.update(made.token_info.token_id, changed, FieldMask(["comment"]))
+        assert [each.comment for each in other.tokens.list() if each.token_id == made.token_info.token_id] == ["desk"]
     other.tokens.delete(made.token_info.token_id)
     with refused(Unauthenticated):
         other.current_user.me()
@@ -129,6 +136,7 @@ def tokens() -> None:
     assert client(theirs.token_value).current_user.me().user_name == user.user_name
     (listed,) = admin.token_management.list(created_by_username=user.user_name)
     assert (listed.token_id, listed.owner_id) == (theirs.token_info.token_id, int(user.id))
+    assert admin.token_management.get(listed.token_id).token_info == listed
     admin.token_management.delete(listed.token_id)
     with refused(Unauthenticated):
         client(theirs.token_value).current_user.me()

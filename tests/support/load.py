@@ -52,6 +52,15 @@ def probing(
     return asyncio.run(run())
 
 
+def asking(server: Server, path: str, count: int, body: Callable[[int], object] = tell) -> Report:
+    """What came back from so many requests to ``path``."""
+
+    async def run() -> Report:
+        return await Prober(server.url + path, server.token or "", body=body).exactly(count)
+
+    return asyncio.run(run())
+
+
 def told(sample: Sample) -> dict[str, Any]:
     """What the probe said; fails when the answer belongs to another request."""
     (prediction,) = sample.json["predictions"]

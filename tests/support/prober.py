@@ -62,7 +62,7 @@ class Report:
 class Prober:
     """``await prober.during(work)`` sends while ``work`` runs and returns what came back."""
 
-    def __init__(self, url: str, token: str, *, per_second: float, body: Callable[[int], object]) -> None:
+    def __init__(self, url: str, token: str, *, body: Callable[[int], object], per_second: float = 1) -> None:
         self._url = url
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         self._pause = 1 / per_second
@@ -75,9 +75,7 @@ class Prober:
         return time.perf_counter() - self._began
 
     async def during(self, work: Awaitable[object], *, connections: int = 32) -> Report:
-        connector = aiohttp.TCPConnector(limit=connections)
-        timeout = aiohttp.ClientTimeout(total=120)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        async with _session(connections) as session:
             working = asyncio.ensure_future(work)
             sent: list[asyncio.Task[None]] = []
             due = time.perf_counter()
@@ -87,6 +85,18 @@ class Prober:
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
             await asyncio.gather(*sent)
             await working
+        return self.report
+
+    async def exactly(self, count: int, *, connections: int = 8) -> Report:
+        """So many requests as fast as they are answered: for what is counted, not timed."""
+        numbers = iter(range(count))
+
+        async def one_after_another(session: aiohttp.ClientSession) -> None:
+            for number in numbers:
+                await self._send(session, number)
+
+        async with _session(connections) as session:
+            await asyncio.gather(*(one_after_another(session) for _ in range(connections)))
         return self.report
 
     async def _send(self, session: aiohttp.ClientSession, number: int) -> None:
@@ -101,3 +111,8 @@ class Prober:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             body = f"{type(error).__name__}: {error}"
         self.report.samples.append(Sample(number, sent, self.now(), status, body, served_by))
+
+
+def _session(connections: int) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=connections)
+    return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=120))

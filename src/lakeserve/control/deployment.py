@@ -21,6 +21,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lakeserve.control.backoff import Backoff
 from lakeserve.domain.endpoint import Deployment, DeploymentState, ServedEntity, Step
 from lakeserve.domain.scaling import ScalingLimits
 from lakeserve.ports.clock import Clock
@@ -36,9 +37,6 @@ ENV_MANAGER = "LAKESERVE_ENV_MANAGER"
 """A variable of a served entity: ``local`` runs it in the server's own environment, ``uv`` in one built for the model."""
 
 _REGISTRY_RETRY_S = 1.0
-_FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 60.0
-_STABLE_AFTER_S = 30.0
 
 PermanentErrors = (ModelNotFound, ModelUnusable, EnvironmentFailed, SecretUnusable, WorkerFailed)
 
@@ -76,7 +74,7 @@ class EntityDeployment:
         self._asleep = False
         self._workers: list[Worker] = []
         self._wake = asyncio.Event()
-        self._losses = _Losses(parts.clock)
+        self._backoff = Backoff(parts.clock)
         self._background: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._polishing: asyncio.Task[None] | None = None
@@ -109,6 +107,7 @@ class EntityDeployment:
         self._workers = list(adopted)
         self._target = target
         if self._workers:
+            self._backoff.serving()
             self.status = Deployment(DeploymentState.READY, "", Step.SERVING)
         elif self._proven:
             self.status = Deployment(DeploymentState.RECOVERING, "Starting again", Step.QUEUED)
@@ -120,13 +119,7 @@ class EntityDeployment:
             return
         self._target = target
         self._say(f"Scaling to {target}." if target else "Scaling to zero.")
-        if target == 0:
-            self._asleep = True
-            self._set(DeploymentState.READY, "Scaled to zero", Step.SERVING)
-        surplus = self._workers[target:]
-        del self._workers[target:]
-        for worker in surplus:
-            self._later(self._parts.workers.drain(worker, self._parts.drain_s))
+        self._trim()
         self._wake.set()
         self._changed()
 
@@ -145,7 +138,7 @@ class EntityDeployment:
         if worker not in self._workers:
             return
         self._workers.remove(worker)
-        self._losses.add()
+        self._backoff.lost()
         self._say(f"{how} A new one takes its place.")
         if not self._workers:
             self._set(DeploymentState.RECOVERING, f"{how} Starting again.", Step.STARTING_WORKERS)
@@ -171,11 +164,11 @@ class EntityDeployment:
                 if not self._proven:
                     self._set(DeploymentState.FAILED, message, Step.ENDED)
                     return
-            self._losses.add()
+            self._backoff.lost()
             self._asleep = False
             if not self._workers:
                 self._set(DeploymentState.RECOVERING, f"Trying again: {message}", self.status.step)
-            await asyncio.sleep(self._losses.pause())
+            await asyncio.sleep(self._backoff.pause_s())
 
     async def _deploy_and_keep(self) -> None:
         package = await self._fetch()
@@ -183,13 +176,16 @@ class EntityDeployment:
         spec = self._spec(package, environment)
         while True:
             self._wake.clear()
-            missing = self._target - len(self._workers)
-            if missing <= 0:
+            self._trim()
+            if len(self._workers) >= self._target:
                 await self._wake.wait()
                 continue
-            await asyncio.sleep(self._losses.pause())
+            if pause_s := self._backoff.pause_s():
+                await asyncio.sleep(pause_s)
+                continue  # what is wanted may have changed meanwhile
+            self._backoff.attempt()
             if self._workers:
-                await self._start_several(spec, missing)
+                await self._start_several(spec, self._target - len(self._workers))
             else:
                 await self._start_first(spec)
                 self._polish(environment)
@@ -229,9 +225,22 @@ class EntityDeployment:
         # Anew for each worker, so that values are nowhere kept and rights count that were taken away meanwhile.
         told = replace(spec, environment_vars=await self._parts.resolve(self._entity))
         self._workers.append(await self._parts.workers.start(told, self.on_lost))
+        self._backoff.serving()
         self._asleep = False
         self._set(DeploymentState.READY, "", Step.SERVING)
         self._changed()
+
+    def _trim(self) -> None:
+        """Let go of workers beyond the target; those that were still starting when it was lowered come here when they are ready."""
+        surplus = self._workers[self._target :]
+        del self._workers[self._target :]
+        for worker in surplus:
+            self._later(self._parts.workers.drain(worker, self._parts.drain_s))
+        if surplus:
+            self._changed()
+        if self._target == 0:
+            self._asleep = True
+            self._set(DeploymentState.READY, "Scaled to zero", Step.SERVING)
 
     def _spec(self, package: ModelPackage, environment: Environment) -> WorkerSpec:
         return WorkerSpec(
@@ -278,23 +287,3 @@ class EntityDeployment:
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-
-
-class _Losses:
-    """How long to pause before the next start: not at all after a first loss, longer with each one that follows soon."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._count = 0
-        self._last = float("-inf")
-
-    def add(self) -> None:
-        now = self._clock.monotonic()
-        self._count = self._count + 1 if now - self._last < _STABLE_AFTER_S else 1
-        self._last = now
-
-    def pause(self) -> float:
-        if self._count <= 1:
-            return 0.0
-        elapsed = self._clock.monotonic() - self._last
-        return max(0.0, min(_FIRST_PAUSE_S * 2.0 ** min(self._count - 2, 10), _LONGEST_PAUSE_S) - elapsed)

@@ -165,7 +165,7 @@ class Endpoints:
 
     async def level(self, caller: Principal, endpoint: Endpoint) -> Level:
         """
-        :raises PermissionDenied: the caller has none. Not "does not exist": see docs/decisions/0004-permissions.md.
+        :raises PermissionDenied: the caller has none. Not "does not exist": see docs/decisions/0006-identity-and-permissions.md.
         """
         level = (await self._store.access(endpoint.id)).level_of(caller)
         if level is None:

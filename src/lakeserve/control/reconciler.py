@@ -39,15 +39,19 @@ class Reconcilers:
         self._usage = usage
         self._by_id: dict[str, EndpointReconciler] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lost_early: set[str] = set()
+        self._adopting = False
 
     async def start(self) -> None:
         """Take up every stored endpoint, with the workers of an earlier controller that still serve."""
         endpoints = await self._store.list()
+        self._adopting = True
         adopted = await self._parts.workers.adopt(frozenset(e.id for e in endpoints), self._on_lost)
         first_rounds = []
         for endpoint in endpoints:
-            workers = [worker for worker in adopted if worker.endpoint_id == endpoint.id]
+            workers = [w for w in adopted if w.endpoint_id == endpoint.id and w.id not in self._lost_early]
             first_rounds.append(self._take_up(endpoint, workers).first_round.wait())
+        self._adopting = False
         await asyncio.gather(*first_rounds)
         self._publisher.complete()
 
@@ -98,6 +102,8 @@ class Reconcilers:
         reconciler = self._by_id.get(worker.endpoint_id)
         if reconciler is not None:
             await reconciler.on_lost(worker, how)
+        elif self._adopting:
+            self._lost_early.add(worker.id)
 
 
 class EndpointReconciler:
@@ -130,6 +136,8 @@ class EndpointReconciler:
         self._wake.set()
 
     async def on_lost(self, worker: Worker, how: str) -> None:
+        """Of a worker that was adopted; the others tell their deployment themselves."""
+        self._adopted = [other for other in self._adopted if other.id != worker.id]
         deployment = self._deployments.get(worker.fingerprint)
         if deployment is not None:
             await deployment.on_lost(worker, how)

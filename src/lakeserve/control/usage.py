@@ -16,6 +16,7 @@ from lakeserve.ports.clock import Clock
 
 _WINDOW_S = 60.0
 _SLOT_S = 5.0
+_REMEMBERED_GATEWAYS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,11 @@ class UsageBook:
             self.on_queued(waiting)
 
     def gone(self, gateway: str) -> None:
-        self._reports.pop(gateway, None)
+        """Its connection is closed, and nothing is in flight there any more. Its counters are kept, should it come back."""
+        for usage in self._reports.get(gateway, {}).values():
+            usage.in_flight = usage.queued = 0
+        while len(self._reports) > _REMEMBERED_GATEWAYS:
+            del self._reports[next(iter(self._reports))]
 
     def forget(self, endpoint_id: str) -> None:
         """The endpoint was deleted."""

@@ -23,10 +23,10 @@
 
 A class carries its status, its error code, the level it is logged at, and after how many seconds a client may try again
 (None: the client gains nothing by trying again). The codes are those that the official clients know: MLflow turns any
-other code into a 500 and tries again (serving-api.md 7.4), and both SDKs pick the exception's class by them (7.2).
+other code into a 500 and tries again, and databricks-sdk picks the exception's class by them before it looks at the status.
 
 Dialects only render; they never choose a status. Texts must not contain the phrases that make the SDKs retry for
-five minutes (7.3); ``RETRY_PHRASES`` lists them and a test reads every text against it.
+five minutes; ``RETRY_PHRASES`` lists them and a test reads every text against it.
 """
 
 from __future__ import annotations
@@ -61,12 +61,14 @@ class LakeserveError(Exception):
 
 
 class BadRequest(LakeserveError):
+    """A request that cannot be understood, or that does not fit the state of what it is about."""
+
     status = 400
     code = "BAD_REQUEST"
 
 
 class PayloadTooLarge(BadRequest):
-    """A body over the limit of its kind of endpoint (16 MiB custom models; serving-api.md 12)."""
+    """A body over the limit (Databricks documents 16 MB for custom models)."""
 
     status = 413
 
@@ -75,10 +77,14 @@ class PayloadTooLarge(BadRequest):
 
 
 class UnsupportedMediaType(BadRequest):
+    """A body of a kind that nobody here reads."""
+
     status = 415
 
 
 class MethodNotAllowed(BadRequest):
+    """The path is there, but not for this method."""
+
     status = 405
 
 
@@ -89,21 +95,29 @@ class RequestTimeout(BadRequest):
 
 
 class InvalidParameterValue(LakeserveError):
+    """A field breaks a rule of the API."""
+
     status = 400
     code = "INVALID_PARAMETER_VALUE"
 
 
 class Unauthenticated(LakeserveError):
+    """No credential, or one that is not known or has ended."""
+
     status = 401
     code = "UNAUTHENTICATED"
 
 
 class PermissionDenied(LakeserveError):
+    """The caller is known, and may not do this."""
+
     status = 403
     code = "PERMISSION_DENIED"
 
 
 class ResourceDoesNotExist(LakeserveError):
+    """What the request names is not there."""
+
     status = 404
     code = "RESOURCE_DOES_NOT_EXIST"
 
@@ -115,7 +129,7 @@ class RouteNotFound(ResourceDoesNotExist):
 
 
 class EndpointNotFound(LakeserveError):
-    """The data plane's answer for an endpoint that is not there or has nothing deployed (serving-api.md 13)."""
+    """The endpoint that was queried is not there, or has nothing deployed. Code and words are those of Databricks."""
 
     status = 404
     code = "ENDPOINT_NOT_FOUND"
@@ -127,16 +141,22 @@ class EndpointNotFound(LakeserveError):
 
 
 class ResourceAlreadyExists(LakeserveError):
+    """The name is in use."""
+
     status = 409
     code = "RESOURCE_ALREADY_EXISTS"
 
 
 class ResourceConflict(LakeserveError):
+    """Something else is under way that excludes this, such as another update."""
+
     status = 409
     code = "RESOURCE_CONFLICT"
 
 
 class TooManyRequests(LakeserveError):
+    """The queue of the served entity is full."""
+
     status = 429
     code = "RESOURCE_EXHAUSTED"
     default_retry_after = 1
@@ -161,11 +181,15 @@ class WorkerLost(InternalError):
 
 
 class NotImplementedYet(LakeserveError):
+    """A part of the API that lakeserve does not have."""
+
     status = 501
     code = "NOT_IMPLEMENTED"
 
 
 class TemporarilyUnavailable(LakeserveError):
+    """It cannot be done at the moment, and nothing has been done."""
+
     status = 503
     code = "TEMPORARILY_UNAVAILABLE"
     log_level = logging.WARNING
@@ -173,6 +197,8 @@ class TemporarilyUnavailable(LakeserveError):
 
 
 class ModelTimeout(LakeserveError):
+    """The model took longer than the execution limit."""
+
     status = 504
     code = "DEADLINE_EXCEEDED"
 

@@ -9,15 +9,16 @@ at once when a request has to wait.
 
 Lines are JSON objects. Down: ``{"put": ENDPOINT}``, ``{"drop": NAME}``, ``{"principals": [[DIGEST, PRINCIPAL], …]}``
 with those that are new or changed, and null for those that are gone, and ``{"synced": true}``. Up:
-``{"usage": [[ENDPOINT_ID, SERVED_ENTITY, COUNTERS], …]}``.
+``{"gateway": NAME}`` first, then ``{"usage": [[ENDPOINT_ID, SERVED_ENTITY, COUNTERS], …]}``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
+import os
+import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -60,7 +61,6 @@ class FeedServer:
 
     def __init__(self, usage: UsageSink) -> None:
         self._usage = usage
-        self._numbers = itertools.count(1)
         self._endpoints: dict[str, EndpointRoutes] = {}
         self._principals: dict[str, Principal] = {}
         self._complete = False
@@ -116,13 +116,14 @@ class FeedServer:
         if self._complete:
             writer.write(b'{"synced":true}\n')
         self._gateways.add(writer)
-        name = f"gateway connection {next(self._numbers)}"
+        name = ""
         try:
+            name = str(orjson.loads(await reader.readline() or b"{}").get("gateway", ""))
             while line := await reader.readline():
                 usage = orjson.loads(line)["usage"]
                 self._usage.report(name, [((endpoint, entity), load(data)) for endpoint, entity, data in usage])
         except (ConnectionError, ValueError) as error:
-            _log.debug("%s: %s", name, error)
+            _log.debug("gateway %s: %s", name, error)
         finally:
             self._usage.gone(name)
             self._gateways.discard(writer)
@@ -136,6 +137,8 @@ class FeedClient:
         self._path = path
         self._on_table = on_table
         self._usage = usage
+        # The same for every connection of this process, so that its counters are not counted again after a lost one.
+        self._name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._table = RoutingTable()
         self.connected = False
         self.synced = asyncio.Event()

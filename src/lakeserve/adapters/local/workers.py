@@ -7,7 +7,7 @@ import contextlib
 import json
 import secrets
 import signal
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,14 @@ from lakeserve.adapters.local.launcher import Launch, Launcher, LaunchFailed, Li
 from lakeserve.adapters.local.vigil import INTERVAL_S, Vigil
 from lakeserve.adapters.local.worker_socket import WorkerGone, WorkerSocket
 from lakeserve.adapters.local.zygotes import KIND as ZYGOTE
-from lakeserve.adapters.local.zygotes import WORKER_PROGRAM, ZygoteFailed, Zygotes, model_environment, wants_exec
+from lakeserve.adapters.local.zygotes import (
+    WORKER_PROGRAM,
+    Zygote,
+    ZygoteFailed,
+    Zygotes,
+    model_environment,
+    wants_exec,
+)
 from lakeserve.ports.workers import Lost, Worker, WorkerFailed, WorkerSpec
 from lakeserve_worker import protocol
 
@@ -114,9 +121,7 @@ class LocalWorkers:
             try:
                 zygote = await self._zygotes.of(spec.environment)
                 if zygote.fork_safe or self._forced_fork(spec):
-                    pid = await self._zygotes.fork(zygote, told)
-                    await self._launcher.adopt(worker.id, KIND, pid, note)
-                    return pid
+                    return await _whole(self._fork(zygote, worker.id, told, note))
             except ZygoteFailed as error:
                 log = self._zygotes.log_of(spec.environment)
                 raise WorkerFailed(_with_log(f"The model's environment could not be loaded: {error}.", log)) from error
@@ -132,6 +137,11 @@ class LocalWorkers:
                 note=note,
             )
         )
+
+    async def _fork(self, zygote: Zygote, worker_id: str, told: Mapping[str, Any], note: Mapping[str, Any]) -> int:
+        pid = await self._zygotes.fork(zygote, told)
+        await self._launcher.adopt(worker_id, KIND, pid, note)
+        return pid
 
     def _forced_fork(self, spec: WorkerSpec) -> bool:
         return spec.environment_vars.get("LAKESERVE_WORKER_START", self._choice) == "fork"
@@ -206,6 +216,16 @@ class LocalWorkers:
                 if complaint is not None:
                     await self._launcher.stop(worker.id, 0)
         return ended.result(), complaint
+
+
+async def _whole(work: Coroutine[Any, Any, int]) -> int:
+    """Also when cancelled: a process that was forked and not yet named could be stopped by nobody."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 def _worker(living: Living) -> Worker:
