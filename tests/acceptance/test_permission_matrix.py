@@ -101,7 +101,7 @@ OPERATIONS = {
     "endpoints.metrics": Operation(VIEW, "GET", f"{ENDPOINTS}/{{endpoint}}/metrics"),
     "endpoints.openapi": Operation(VIEW, "GET", f"{ENDPOINTS}/{{endpoint}}/openapi"),
     "server.metrics": Operation(ADMINS, "GET", "/metrics"),
-    # What a scope's own grants let its callers do is in tests/unit/control/test_secrets.py.
+    # What a scope's own grants let its callers do is in tests/unit/control/test_secret_scopes.py.
     "secrets.create_scope": Operation(CALLER, "POST", "/api/2.0/secrets/scopes/create", {"scope": ""}),
     "secrets.list_scopes": Operation(CALLER, "GET", "/api/2.0/secrets/scopes/list"),
     "secrets.delete_scope": Operation(CALLER, "POST", "/api/2.0/secrets/scopes/delete", {"scope": "none"}),

@@ -64,10 +64,13 @@ class World:
         self.logs = MemoryLogs()
         self.secrets: dict[str, str | Exception] = {}
         """What stands for the whole value of a variable, or why it cannot be had."""
+        self.resolved_for: list[str] = []
+        """By whose rights, for each start of a worker."""
         for version in range(1, 6):
             self.models.add(MODEL, str(version))
 
     async def resolve(self, entity: ServedEntity) -> dict[str, str]:
+        self.resolved_for.append(entity.creator_id)
         found = {name: self.secrets.get(value, value) for name, value in entity.environment_vars.items()}
         for value in found.values():
             if isinstance(value, Exception):
