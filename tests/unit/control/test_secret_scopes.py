@@ -288,7 +288,7 @@ async def test_references_are_resolved_by_the_rights_of_the_creator(office: Offi
     assert entity.environment_vars["KEY"] == "{{secrets/llm/k}}"
 
     await office.secrets.revoke(office.root, "llm", ada.name)
-    with pytest.raises(SecretUnusable, match="KEY refers to secret k in scope llm, .* does not have READ permission"):
+    with pytest.raises(SecretUnusable, match=r"KEY refers to secret k in scope llm, .* does not have READ permission"):
         await office.references.resolve(entity)
 
 
