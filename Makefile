@@ -27,7 +27,7 @@ check: init
 	$(BIN)/lint-imports
 
 test: init
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not slow"
 
 demo: init
 	$(BIN)/python demo/run.py
@@ -36,4 +36,4 @@ bench: init
 	$(BIN)/python -m bench
 
 soak: init
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow --timeout 3600

@@ -25,7 +25,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models.utils import _enforce_schema
 
-from lakeserve_worker import process, stock
+from lakeserve_worker import process, sklearn_arrays, stock
 
 
 def _optional(name: str) -> Any:
@@ -70,6 +70,8 @@ def build(model: Any) -> FastPath | None:
     path = FastPath(model, schema.input_names(), kind)
     try:
         proven = path.prove(schema, model.metadata)
+        if proven:
+            path.try_arrays(model)
     # Private parts of MLflow and pandas are compared here: in whatever way they may have changed, the stock way remains.
     except Exception as error:  # noqa: BLE001
         process.log(f"no fast path: {type(error).__name__}: {error}")
@@ -106,6 +108,7 @@ class FastPath:
         self._twin = copy.copy(model)
         self._twin._model_meta = copy.copy(model.metadata)
         self._twin._model_meta.signature = None
+        self._from_array: sklearn_arrays.ArrayPredict | None = None
 
     def frame(self, body: bytes) -> pd.DataFrame | None:
         """The model's input; None for a body that is MLflow's to read."""
@@ -127,6 +130,12 @@ class FastPath:
         return self._frame(np.frombuffer(cells, dtype=self._kind.typecode), len(rows), index)
 
     def predict(self, frame: pd.DataFrame) -> Any:
+        if self._from_array is not None:
+            try:
+                return self._from_array(frame.to_numpy())
+            # Whatever the model has against this input, the usual call says it in the usual words.
+            except Exception:  # noqa: BLE001
+                return self._twin.predict(frame)
         return self._twin.predict(frame)
 
     def _rows(self, parsed: dict[str, Any]) -> tuple[Any, Any]:
@@ -174,6 +183,18 @@ class FastPath:
         split = {"columns": self._names, "data": rows}
         self._named_formats = frozenset(key for key in ROWS_OF_NAMES if self._same({key: named}, schema, metadata))
         return all(self._same({SPLIT: body}, schema, metadata) for body in (split, {**split, "index": [0, 1, 2]}))
+
+    def try_arrays(self, model: Any) -> None:
+        """Hand the model arrays from now on, if that is the same to it.
+
+        :raises Exception: see :func:`lakeserve_worker.sklearn_arrays.build`.
+        """
+        self._from_array = sklearn_arrays.build(model, self._names, self._frame_of_rows)
+
+    def _frame_of_rows(self, rows: Any) -> pd.DataFrame:
+        frame = self._frame(rows.astype(self._kind.typecode).ravel(), len(rows), None)
+        assert frame is not None  # noqa: S101 - probes are small numbers
+        return frame
 
     def _same(self, body: dict[str, Any], schema: Any, metadata: Any) -> bool:
         ours = self.frame(json.dumps(body).encode())

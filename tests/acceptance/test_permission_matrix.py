@@ -50,6 +50,8 @@ OPERATIONS = {
     "discovery.host_metadata": Operation(ANYONE, "GET", "/.well-known/databricks-config"),
     "oauth.metadata": Operation(ANYONE, "GET", "/oidc/.well-known/oauth-authorization-server"),
     "oauth.token": Operation(ANYONE, "POST", "/oidc/v1/token", {}),
+    "oauth.login_page": Operation(ANYONE, "GET", "/oidc/v1/authorize"),
+    "oauth.log_in": Operation(ANYONE, "POST", "/oidc/v1/authorize", {}),
     "scim.me": Operation(CALLER, "GET", f"{SCIM}/Me"),
     "tokens.create": Operation(CALLER, "POST", "/api/2.0/token/create", {"lifetime_seconds": 1}),
     "tokens.list": Operation(CALLER, "GET", "/api/2.0/token/list"),

@@ -189,6 +189,15 @@ async def test_the_access_list_is_replaced_as_a_whole(store: EndpointStore) -> N
     assert await store.get(added.id) == added
 
 
+async def test_all_access_lists_at_once(store: EndpointStore) -> None:
+    assert await store.access_lists() == {}
+    wine = await store.add(an_endpoint("wine"), ADA_MANAGES)
+    fraud = await store.add(an_endpoint("fraud"), NOBODY)
+    await store.delete(wine.id)
+
+    assert await store.access_lists() == {wine.id: ADA_MANAGES, fraud.id: NOBODY}
+
+
 async def test_changing_a_mapping_afterwards_changes_nothing_stored(store: EndpointStore) -> None:
     variables, extra, grants = {"A": "1"}, {"deep": {"list": [1]}}, {"ada": Level.CAN_VIEW}
     config = a_config(1, an_entity(environment_vars=variables, extra=extra))

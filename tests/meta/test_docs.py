@@ -91,6 +91,17 @@ def test_decisions_have_numbers_of_their_own_and_a_date() -> None:
             assert heading in text, (page, heading)
 
 
+def test_the_source_cites_only_pages_that_a_reader_has() -> None:
+    pages = {page.name for page in PAGES}
+    cited = {
+        (path, found)
+        for folder in ("src", "tests", "spec", "bench", "demo")
+        for path in (ROOT / folder).rglob("*.py")
+        for found in re.findall(r"[\w-]+\.md\b", path.read_text())
+    }
+    assert sorted(f"{name(path)}: {found}" for path, found in cited if found not in pages) == []
+
+
 def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     packages = {re.match(r"[\w-]+", requirement)[0] for requirement in project["dependencies"]}  # type: ignore[index]

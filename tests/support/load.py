@@ -86,6 +86,12 @@ def worker_pids(server: Server, *endpoints: str) -> list[int]:
     return found
 
 
+def has_workers(server: Server, endpoint: str, count: int) -> list[int]:
+    """Its workers once there are exactly so many; empty until then."""
+    pids = worker_pids(server, endpoint)
+    return pids if len(pids) == count else []
+
+
 def started(server: Server, endpoint: str, served: str = "probe-1") -> int:
     """How many workers of the probe have loaded it, ever."""
     return server.logs(endpoint, served).count("probe: loaded")

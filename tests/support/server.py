@@ -176,9 +176,9 @@ class Server:
         return sorted(found, key=proc.started)
 
     def kill(self, pid: int) -> None:
-        """Kill one process and wait until it is gone."""
+        """Kill one process and wait until it is reaped: a zombie's other threads may hold its sockets open for a moment."""
         os.kill(pid, signal.SIGKILL)
-        poll(lambda: not proc.lives(pid), limit_s=10)
+        poll(lambda: not proc.stat(pid), limit_s=10)
 
     # Asking it
 
@@ -269,8 +269,11 @@ class Server:
         assert endpoint["state"] == {"ready": "READY", "config_update": "NOT_UPDATING"}, (endpoint, self.told())
         return endpoint
 
+    def delete_answer(self, name: str) -> Answer:
+        return self.ask("DELETE", f"{ENDPOINTS}/{name}")
+
     def delete(self, name: str) -> None:
-        assert self.ask("DELETE", f"{ENDPOINTS}/{name}").status == 200
+        assert self.delete_answer(name).status == 200
 
     def query(self, name: str, payload: object, **options: Any) -> Answer:
         return self.ask("POST", f"/serving-endpoints/{name}/invocations", payload, **options)

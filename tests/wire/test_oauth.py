@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,10 +13,10 @@ from databricks.sdk.service import settings as sdk_settings
 from lakeserve.domain.directory import Account
 from lakeserve.domain.errors import InvalidParameterValue, NotImplementedYet
 from lakeserve.domain.grants import Grant, Grantee
-from lakeserve.domain.oauth import OAuthRefused
+from lakeserve.domain.oauth import LoginRequest, OAuthRefused
 from lakeserve.domain.principal import Kind, Level
 from lakeserve.ports.store import Token, TokenKind
-from lakeserve.wire.databricks import oauth, permissions, tokens
+from lakeserve.wire.databricks import login_page, oauth, permissions, tokens
 
 FORM = "application/x-www-form-urlencoded"
 ID = "f3b0a1de-0000-4000-8000-1234567890ab"
@@ -38,7 +39,7 @@ def _basic(text: str) -> dict[str, str]:
     ],
 )
 def test_clients_show_their_secret_in_the_header_or_in_the_form(headers: dict[str, str], body: str, scope: str) -> None:
-    assert oauth.parse_token_request(headers, body.encode()) == oauth.TokenRequest(ID, "dose1", scope)
+    assert oauth.parse_token_request(headers, body.encode()) == oauth.ClientGrant(ID, "dose1", scope)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,8 @@ def test_clients_show_their_secret_in_the_header_or_in_the_form(headers: dict[st
         ({"content-type": FORM}, "", (400, "invalid_request")),
         ({"content-type": FORM}, "grant_type=", (400, "invalid_request")),
         ({"content-type": FORM}, "grant_type=password&" + CLIENT, (400, "unsupported_grant_type")),
-        ({"content-type": FORM}, "grant_type=refresh_token&refresh_token=x", (400, "unsupported_grant_type")),
+        ({"content-type": FORM}, "grant_type=implicit", (400, "unsupported_grant_type")),
+        (_basic(f"{ID}:dose1"), "grant_type=client_credentials&assume_group=7", (400, "invalid_request")),
         ({"content-type": FORM}, "grant_type=client_credentials", (401, "invalid_client")),
         ({"content-type": FORM}, f"grant_type=client_credentials&client_id={ID}", (401, "invalid_client")),
         (_basic("no colon"), "grant_type=client_credentials", (401, "invalid_client")),
@@ -76,6 +78,79 @@ def test_requests_that_are_refused(headers: dict[str, str], body: str, told: tup
     assert answer.keys() == {"error", "error_description"}
     assert ("www-authenticate" in extra) == (status == 401)
     assert "dose1" not in str(answer)
+
+
+def test_grants_of_a_login() -> None:
+    headers = {"content-type": FORM}
+    code = "grant_type=authorization_code&client_id=databricks-cli&code=c&code_verifier=v&redirect_uri=http://localhost:8020"
+    assert oauth.parse_token_request(headers, code.encode()) == oauth.CodeGrant(
+        "databricks-cli", "c", "http://localhost:8020", "v"
+    )
+    refresh = b"grant_type=refresh_token&client_id=databricks-cli&refresh_token=r"
+    assert oauth.parse_token_request(headers, refresh) == oauth.RefreshGrant("databricks-cli", "r")
+
+
+LOGIN = {
+    "response_type": "code",
+    "client_id": "databricks-cli",
+    "redirect_uri": "http://localhost:8020",
+    "scope": "all-apis offline_access",
+    "state": "s",
+    "code_challenge": "c" * 43,
+    "code_challenge_method": "S256",
+}
+
+
+def test_a_login_request_is_read_and_answered() -> None:
+    request = oauth.parse_login_request(LOGIN)
+    request.check()
+    assert request == LoginRequest("databricks-cli", "http://localhost:8020", "all-apis offline_access", "s", "c" * 43)
+    assert oauth.render_callback(replace(request, state="a&b"), "x/y") == "http://localhost:8020?code=x%2Fy&state=a%26b"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"response_type": "token"},
+        {"client_id": "other"},
+        {"code_challenge_method": "plain"},
+        {"code_challenge": "short"},
+        {"code_challenge": ""},
+        {"scope": "all-apis sql"},
+        {"authorization_details": "[]"},
+        {"assume_group": "7"},
+        *(
+            {"redirect_uri": uri}
+            for uri in (
+                "",
+                "https://localhost:8020",
+                "http://example.com",
+                "http://localhost.example.com",
+                "http://localhost@example.com",
+                "http://localhost:8020@example.com/",
+                "http://localhost:8020?x=1",
+                "http://localhost:8020#x",
+                "http://localhost:8020/\r\nx",
+                "javascript:alert(1)",
+                "//localhost",
+            )
+        ),
+    ],
+    ids=str,
+)
+def test_login_requests_that_are_refused(wrong: dict[str, str]) -> None:
+    with pytest.raises(OAuthRefused):
+        oauth.parse_login_request({**LOGIN, **wrong}).check()
+
+
+def test_the_login_page_escapes_what_it_is_given() -> None:
+    request = replace(oauth.parse_login_request(LOGIN), state='"><script>alert(1)</script>')
+    page = login_page.render_login(request, "<b>").decode()
+    assert "<script" not in page
+    assert "<b>" not in page
+    assert "&quot;&gt;&lt;script&gt;" in page
+    assert "<i>" not in login_page.render_refused("<i>").decode()
+    assert "frame-ancestors 'none'" in login_page.HEADERS["content-security-policy"]
 
 
 def test_a_personal_token_is_what_the_sdk_reads() -> None:

@@ -101,6 +101,11 @@ def test_active_comes_in_several_shapes(active: object, expected: bool | None) -
         {"displayName": ["x"]},
         {"active": "perhaps"},
         {"active": 1},
+        {"emails": "ada@example.com"},
+        {"roles": ["r"]},
+        {"entitlements": {"value": "x"}},
+        {"name": "Ada"},
+        {"externalId": 7},
     ],
 )
 def test_wrong_accounts_are_refused(document: dict[str, Any]) -> None:

@@ -32,6 +32,7 @@ from lakeserve.control.deployment import Parts
 from lakeserve.control.descriptions import Descriptions
 from lakeserve.control.directory import DirectoryChanges
 from lakeserve.control.endpoints import Endpoints
+from lakeserve.control.login import Logins
 from lakeserve.control.metrics import Metrics, Sampler
 from lakeserve.control.oauth import AccessTokens, ClientSecrets
 from lakeserve.control.permissions import Permissions
@@ -90,6 +91,7 @@ async def controller(settings: Settings) -> None:
                 token_management=TokenManagement(credentials),
                 secrets=ClientSecrets(credentials),
                 access=AccessTokens(credentials),
+                logins=Logins(credentials, clock),
                 permissions=Permissions(store, credentials, reconcilers),
             ),
             endpoints=endpoints,

@@ -55,6 +55,8 @@ class Autoscaler:
     def consider(self, wanted: Demand) -> None:
         deployment = self._deployment
         if not deployment.proven:
+            # What took long to load has not been idle for as long, and would fall asleep the moment it is ready.
+            self._since = self._clock.monotonic()
             deployment.resize(wanted.lowest)
             return
         load = self._load(wanted.keys)

@@ -23,11 +23,20 @@ from lakeserve.ports.clock import Clock, Ids
 from lakeserve.ports.publisher import Publisher
 from lakeserve.ports.store import DirectoryStore, Token, TokenKind, TokenStore
 
-PREFIXES = {TokenKind.PERSONAL: "dapi", TokenKind.ACCESS: "lsoa", TokenKind.CLIENT_SECRET: "dose"}
-"""Leak scanners and clients' own redaction know the first and the last, which are those of Databricks."""
+PREFIXES = {
+    TokenKind.PERSONAL: "dapi",
+    TokenKind.ACCESS: "lsoa",
+    TokenKind.CLIENT_SECRET: "dose",
+    TokenKind.REFRESH: "lsrt",
+}
+"""Leak scanners and clients' own redaction know those of personal tokens and secrets, which are the ones of Databricks."""
 
-AT_MOST = {TokenKind.PERSONAL: 600, TokenKind.ACCESS: 1000, TokenKind.CLIENT_SECRET: 5}
-"""Living credentials of each kind that one account may have. The first and the last number are those of Databricks."""
+_OPEN_NOTHING = (TokenKind.CLIENT_SECRET, TokenKind.REFRESH)
+
+AT_MOST = {TokenKind.PERSONAL: 600, TokenKind.ACCESS: 1000, TokenKind.CLIENT_SECRET: 5, TokenKind.REFRESH: 100}
+"""Living credentials of each kind that one account may have. Those of personal tokens and secrets are the ones of Databricks."""
+
+_MADE_BY_PROGRAMS = (TokenKind.ACCESS, TokenKind.REFRESH)
 
 _RANDOM_BYTES = 20
 _OPERATOR_ID = "1"
@@ -75,24 +84,21 @@ class Credentials:
         await self._forget_dead()
         self._publish()
 
-    async def change_directory(self, change: Callable[[Directory], Awaitable[None]]) -> Directory:
+    async def change_directory(self, change: Callable[[Directory], Awaitable[Directory]]) -> Directory:
         """Let ``change`` look at the directory and store something, with nobody else changing it meanwhile.
 
-        The result is the directory as it is then.
+        It returns the directory as it is then. That is taken into use without asking the store again: what has been stored must
+        count, also when the store cannot be read just after.
         """
         async with self._one_at_a_time:
-            try:
-                await change(self.directory)
-            finally:
-                # Also after a failure: whether a write that was cut short was made is only known by reading.
-                self.directory = await self._directory_store.read()
-                self._publish()
+            self.directory = await change(self.directory)
+            self._publish()
             return self.directory
 
     async def issue(self, kind: TokenKind, owner: str, *, lifetime_s: int, comment: str = "") -> tuple[str, Token]:
         """A new random credential: its text, which is nowhere kept, and what is.
 
-        Access tokens end within the hour and are asked for by programs, so the oldest makes room; for the others a person decides.
+        Of those that programs ask for, the oldest makes room; for the others a person decides.
 
         :raises BadRequest: the owner has as many of the kind as one may have.
         """
@@ -101,7 +107,7 @@ class Credentials:
             await self._forget_dead()
             held = self.of(kind, owner)
             if len(held) >= AT_MOST[kind]:
-                if kind is not TokenKind.ACCESS:
+                if kind not in _MADE_BY_PROGRAMS:
                     raise BadRequest(
                         f"At most {AT_MOST[kind]} of these can exist at a time. Delete one that is not needed."
                     )
@@ -124,6 +130,13 @@ class Credentials:
         async with self._one_at_a_time:
             await self._remove(token)
             self._publish()
+
+    def find(self, text: str) -> Token | None:
+        """The credential with that text, if it has not ended and its owner may call."""
+        token = self._tokens.get(token_digest(text))
+        if token is None or _ended(token, self._clock.now_ms()) or self.directory.principal(token.owner) is None:
+            return None
+        return token
 
     def of(self, kind: TokenKind, owner: str) -> list[Token]:
         """The owner's credentials of that kind that have not ended, oldest first."""
@@ -153,7 +166,7 @@ class Credentials:
         known = {}
         for token in self._tokens.values():
             principal = owners[token.owner]
-            if principal is None or token.kind is TokenKind.CLIENT_SECRET or _ended(token, now):
+            if principal is None or token.kind in _OPEN_NOTHING or _ended(token, now):
                 continue
             known[token.digest] = replace(principal, expires_at=token.expires_at)
         self.principals = known

@@ -62,9 +62,10 @@ class DirectoryChanges:
             extra=fields.extra,
         )
 
-        async def change(directory: Directory) -> None:
+        async def change(directory: Directory) -> Directory:
             directory.check_new_account(account)
             await self._store.put_account(account)
+            return directory.with_account(account)
 
         await self._credentials.change_directory(change)
         return account
@@ -75,7 +76,7 @@ class DirectoryChanges:
         :raises BadRequest: the last active administrator would be deactivated.
         """
 
-        async def change(directory: Directory) -> None:
+        async def change(directory: Directory) -> Directory:
             account = _account(directory, kind, account_id)
             fields = edit(account)
             changed = replace(
@@ -84,8 +85,10 @@ class DirectoryChanges:
                 active=account.active if fields.active is None else fields.active,
                 extra=fields.extra,
             )
-            directory.with_account(changed).check()
+            after = directory.with_account(changed)
+            after.check()
             await self._store.put_account(changed)
+            return after
 
         return _account(await self._credentials.change_directory(change), kind, account_id)
 
@@ -96,10 +99,11 @@ class DirectoryChanges:
         :raises BadRequest: it is the last active administrator.
         """
 
-        async def change(directory: Directory) -> None:
-            account = _account(directory, kind, account_id)
-            directory.without(account.id).check()
-            await self._store.remove(account.id)
+        async def change(directory: Directory) -> Directory:
+            after = directory.without(_account(directory, kind, account_id).id)
+            after.check()
+            await self._store.remove(account_id)
+            return after
 
         await self._credentials.change_directory(change)
 
@@ -110,9 +114,10 @@ class DirectoryChanges:
         """
         group = Group(self._ids.number(), fields.name, fields.members, self._clock.now_ms(), fields.extra)
 
-        async def change(directory: Directory) -> None:
+        async def change(directory: Directory) -> Directory:
             directory.check_group(group)
             await self._store.put_group(group)
+            return directory.with_group(group)
 
         await self._credentials.change_directory(change)
         return group
@@ -123,13 +128,15 @@ class DirectoryChanges:
         :raises BadRequest: nobody would be left in ``admins``, or a built-in group would change its nature.
         """
 
-        async def change(directory: Directory) -> None:
+        async def change(directory: Directory) -> Directory:
             group = _group(directory, group_id)
             fields = edit(group)
             changed = replace(group, name=fields.name, members=fields.members, extra=fields.extra)
             directory.check_group(changed)
-            directory.with_group(changed).check()
+            after = directory.with_group(changed)
+            after.check()
             await self._store.put_group(changed)
+            return after
 
         return _group(await self._credentials.change_directory(change), group_id)
 
@@ -139,10 +146,12 @@ class DirectoryChanges:
         :raises BadRequest: it is built in, or nobody would be left who administers.
         """
 
-        async def change(directory: Directory) -> None:
+        async def change(directory: Directory) -> Directory:
             check_deletable(_group(directory, group_id))
-            directory.without(group_id).check()
+            after = directory.without(group_id)
+            after.check()
             await self._store.remove(group_id)
+            return after
 
         await self._credentials.change_directory(change)
 

@@ -153,7 +153,8 @@ class Endpoints:
         endpoints = await self._store.list()
         if caller.is_admin:
             return endpoints
-        return [e for e in endpoints if (await self._store.access(e.id)).allows(caller, Level.CAN_VIEW)]
+        granted = await self._store.access_lists()
+        return [e for e in endpoints if e.id in granted and granted[e.id].allows(caller, Level.CAN_VIEW)]
 
     async def build_logs(self, caller: Principal, name: str, served_entity: str) -> str:
         endpoint = await self.authorised(caller, name, "endpoints.build_logs")

@@ -11,13 +11,12 @@ import hmac
 from lakeserve.control.credentials import Credentials
 from lakeserve.domain.directory import Account
 from lakeserve.domain.errors import InvalidParameterValue, ResourceDoesNotExist
-from lakeserve.domain.oauth import OAuthProblem, OAuthRefused
+from lakeserve.domain.oauth import ALL_APIS, OAuthProblem, OAuthRefused, check_scope
 from lakeserve.domain.principal import Kind, token_digest
 from lakeserve.ports.store import Token, TokenKind
 
 ACCESS_LIFETIME_S = 3600
 DEFAULT_SECRET_LIFETIME_S = 730 * 24 * 3600
-ALL_APIS = "all-apis"
 
 
 class ClientSecrets:
@@ -69,10 +68,7 @@ class AccessTokens:
         """
         # Before the scope: a stranger is told nothing about what there is.
         account = self._client(client_id, client_secret)
-        if unknown := [each for each in scope.split() if each != ALL_APIS]:
-            raise OAuthRefused(
-                OAuthProblem.INVALID_SCOPE, f"Scope {unknown[0][:64]} is not available; ask for {ALL_APIS}."
-            )
+        check_scope(scope, {ALL_APIS})
         text, _ = await self._credentials.issue(TokenKind.ACCESS, account.id, lifetime_s=ACCESS_LIFETIME_S)
         return text, ACCESS_LIFETIME_S
 

@@ -1,7 +1,8 @@
 """The permission table: every operation of the control API and what it needs. A route without an entry here does not start.
 
 ``None`` means that any authenticated caller may; ``PUBLIC`` that no credential is asked for; ``ADMIN`` that the caller must be in
-``admins``. Levels are of the endpoint that the operation names (serving-api.md 23), and admins have every level on every endpoint.
+``admins``. Levels are of the endpoint that the operation names, as in Databricks' table of serving endpoint permissions;
+admins have every level on every endpoint.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ ADMIN: Final = AdminsOnly.ADMIN
 NEEDS: Final[dict[str, Level | Public | AdminsOnly | None]] = {
     "discovery.host_metadata": PUBLIC,
     "oauth.metadata": PUBLIC,
-    "oauth.token": PUBLIC,  # proves who asks by what it is sent
+    "oauth.token": PUBLIC,  # proves who asks by what it is sent, as logging in does
+    "oauth.login_page": PUBLIC,
+    "oauth.log_in": PUBLIC,
     "scim.me": None,
     "tokens.create": None,  # of the caller, for the caller, as the other three
     "tokens.list": None,

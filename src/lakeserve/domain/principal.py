@@ -1,6 +1,6 @@
 """Who calls, and what they may do.
 
-Levels are ordered: CAN_VIEW < CAN_QUERY < CAN_MANAGE (serving-api.md 23). Members of ``admins`` have CAN_MANAGE on
+Levels are ordered: CAN_VIEW < CAN_QUERY < CAN_MANAGE, as in the public API reference. Members of ``admins`` have CAN_MANAGE on
 everything; anyone else has what the access list of the endpoint gives them; nobody has anything by default.
 
 Grants are held by id, never by name. An id is never used again, so whoever gets the name of somebody who has gone gets

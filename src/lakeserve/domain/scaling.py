@@ -22,7 +22,8 @@ class ScalingLimits:
 @dataclass(frozen=True, slots=True)
 class Load:
     """``idle_s``: since the last request; infinity when there never was one. ``peak``: most in flight or waiting within the last
-    ``scale_down_s``, now included. ``age_s``: since the deployment began, which is as good as a request for not shrinking."""
+    ``scale_down_s``, now included. ``age_s``: since the deployment was first ready, which is as good as a request for not
+    shrinking."""
 
     in_flight: int
     queued: int

@@ -1,7 +1,7 @@
 """Workload sizes: how many requests a served entity takes at once.
 
-One unit of concurrency is one request in flight, which here is one model worker process. The ranges are Databricks'
-(serving-api.md 12): Small 4, Medium 8 to 16, Large 16 to 64.
+One unit of concurrency is one request in flight, which here is one model worker process. The ranges are those that
+databricks-sdk documents: Small 4, Medium 8 to 16, Large 16 to 64.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From the Authorization header to a principal.
 
-Bearer tokens, and HTTP Basic with the token as the password, whatever the user name: the documented curl samples send
-``-u token:$TOKEN`` (serving-api.md 8), and MLflow's client can send a user name of its own.
+Bearer tokens, and HTTP Basic with the token as the password, whatever the user name: the curl samples of
+Databricks' documentation send ``-u token:$TOKEN``, and MLflow's client can send a user name of its own.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def choose(routes: EndpointRoutes, served_entity: str | None, draw: Draw) -> Ent
 
     :raises EndpointNotFound: no such served entity, or nothing is deployed and nothing is about to be.
     :raises TemporarilyUnavailable: the first deployment is under way.
-    :raises BadRequest: the endpoint is stopped (documented as status 400; serving-api.md 9).
+    :raises BadRequest: the endpoint is stopped (Databricks documents status 400 for it).
     """
     if not routes.entities and routes.updating:
         raise TemporarilyUnavailable(f"Endpoint {routes.name} is not ready yet: it is being deployed.", retry_after=2)

@@ -158,7 +158,7 @@ def _answer_headers(admitted: Admitted, request_id: str) -> list[Header]:
     request = request_id.encode()
     return [
         (b"served-model-name", admitted.entity.name.encode("latin-1")),
-        # Clients in the wild look for either name (serving-api.md 10).
+        # Clients in the wild look for either name.
         (b"x-databricks-request-id", request),
         (b"databricks-request-id", request),
     ]

@@ -49,12 +49,13 @@ class StoreUnavailable(Exception):
 
 
 class TokenKind(StrEnum):
-    """What a credential is good for. A client secret only buys access tokens; the others open the API."""
+    """What a credential is good for. Client secrets and refresh tokens only buy access tokens; the others open the API."""
 
     ADMIN = "admin"
     PERSONAL = "personal"
     ACCESS = "access"
     CLIENT_SECRET = "client_secret"  # noqa: S105 - a kind, not a password
+    REFRESH = "refresh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,9 @@ class EndpointStore(Protocol):
 
     async def access(self, endpoint_id: str) -> AccessList:
         """Direct grants on the endpoint; empty when none."""
+
+    async def access_lists(self) -> dict[str, AccessList]:
+        """Direct grants by endpoint id, those of deleted endpoints too. Endpoints that never had any are missing."""
 
     async def set_access(self, endpoint_id: str, access: AccessList) -> None:
         """Replace the direct grants."""

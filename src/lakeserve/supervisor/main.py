@@ -39,8 +39,11 @@ class CannotStart(Exception):
 
 
 class Supervisor:
-    def __init__(self, settings: Settings) -> None:
+    """``members`` makes the list of services to keep running."""
+
+    def __init__(self, settings: Settings, members: Callable[..., list[Service]] = services) -> None:
         self.settings = settings
+        self._members = members
         self.table = ProcessTable()
         self.selector = selectors.DefaultSelector()
         self.services: dict[str, Service] = {}
@@ -59,7 +62,8 @@ class Supervisor:
         signals = self._watch_signals()
         control = self._listen_for_controller()
         self.services = {
-            service.name: service for service in services(self.settings, listening=listener.fileno(), life=life_read)
+            service.name: service
+            for service in self._members(self.settings, listening=listener.fileno(), life=life_read)
         }
         try:
             while not self._finished():
@@ -117,12 +121,20 @@ class Supervisor:
         for service in self.services.values():
             if service.start_at is not None and service.start_at <= now:
                 service.started()
-                self.table.add(Process(service.name, KIND, spawn(service.program)))
+                try:
+                    self.table.add(Process(service.name, KIND, spawn(service.program)))
+                except OSError as error:
+                    # A full disk must not end what serves; the others go on, and this one is tried again.
+                    pause = service.ended()
+                    print(f"{service.name} cannot be started: {error}; again in {pause:.1f} s", file=sys.stderr)
 
     # The controller's requests
 
     def _accept(self, listener: socket.socket) -> None:
-        connection, _ = listener.accept()
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return  # it has gone already, or there is no descriptor left
         connection.settimeout(5.0)
         self.controllers[connection] = protocol.Lines()
         self.selector.register(connection, selectors.EVENT_READ, lambda: self._read(connection))
@@ -153,13 +165,13 @@ class Supervisor:
     def _answer(self, message: dict[str, Any]) -> dict[str, Any]:
         seq = message.get("seq")
         do = {"spawn": self._spawn, "adopt": self._adopt, "stop": self._stop, "list": self._list}.get(
-            message.get("do", "")
+            str(message.get("do"))
         )
         if do is None:
             return {"seq": seq, "error": "unknown request"}
         try:
             return {"seq": seq, **do(message)}
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             return {"seq": seq, "error": f"{type(error).__name__}: {error}"}
 
     def _spawn(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -181,7 +193,7 @@ class Supervisor:
 
     def _adopt(self, message: dict[str, Any]) -> dict[str, Any]:
         process = Process(message["id"], message["kind"], int(message["pid"]), message.get("note") or {})
-        gone = self.table.add(process)
+        gone = self.table.add(process, adopted=True)
         return {} if gone is None else {"gone": gone}
 
     def _stop(self, message: dict[str, Any]) -> dict[str, Any]:

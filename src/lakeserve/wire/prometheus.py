@@ -1,4 +1,4 @@
-"""Metrics as Prometheus' text, version 0.0.4 (serving-api.md 15).
+"""Metrics as Prometheus' text, version 0.0.4.
 
 An endpoint's own metrics have Databricks' names, and its gauges named ``…_total`` hold the value of the last minute, as there.
 For the whole server the same names are counters since the controller's start, because that is what Prometheus wants, and more

@@ -28,9 +28,10 @@ def restless(server: Server) -> Iterator[Server]:
     limits = {
         "SCALE_TO_ZERO_S": "1",
         "SCALE_DOWN_S": "2",
-        "EXECUTION_S": "1.5",
+        "EXECUTION_S": "2",
         "QUEUE_S": "1",
-        "WORKER_BYTES": str(900 * 1024 * 1024),
+        "WORKER_BYTES": str(600 * 1024 * 1024),
+        "ZYGOTE_S": "2",
     }
     with running(server, **{f"LAKESERVE_LIMIT_{name}": value for name, value in limits.items()}) as own:
         yield own

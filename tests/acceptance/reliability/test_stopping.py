@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from support.load import worker_pids
+from support.load import has_workers, worker_pids
 from support.server import ENDPOINTS, Answer, Server, poll
 
 
@@ -35,7 +35,7 @@ def test_stop_and_start(server: Server) -> None:
 
 def test_a_cancelled_update_leaves_what_serves(server: Server) -> None:
     server.deploy("steadfast")
-    pids = poll(lambda: four(server, "steadfast"))
+    pids = poll(lambda: has_workers(server, "steadfast", 4))
     assert change(server, "steadfast", "cancel").error == (409, "RESOURCE_CONFLICT")
     slow = {"environment_vars": {"PROBE_LOADS_FOR_S": "60"}}
     assert server.update("steadfast", **slow).status == 200
@@ -88,11 +88,6 @@ def test_a_deletion_lets_what_is_under_way_finish(server: Server, tmp_path: Path
         assert answer.result().json == {"predictions": ["finished"]}
     poll(lambda: not set(pids) & set(worker_pids(server)), limit_s=10)
     server.delete("leaving")
-
-
-def four(server: Server, endpoint: str) -> list[int]:
-    pids = worker_pids(server, endpoint)
-    return pids if len(pids) == 4 else []
 
 
 def two_entities() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from support.load import asking, counts, told, worker_pids
+from support.load import asking, counts, has_workers, told, worker_pids
 from support.server import ENDPOINTS, Server, poll
 
 SPLITS = (
@@ -52,7 +52,7 @@ def endpoint(server: Server) -> Iterator[str]:
 
 @pytest.mark.parametrize("requests", counts(2_000, 20_000))
 def test_shares_of_traffic(server: Server, endpoint: str, requests: int, capsys: pytest.CaptureFixture[str]) -> None:
-    pids = poll(lambda: all_workers(server, endpoint))
+    pids = poll(lambda: has_workers(server, endpoint, 6))
     worst = 0.0
     for shares in SPLITS:
         assert server.ask("PUT", f"{ENDPOINTS}/{endpoint}/config", split_config(shares)).status == 200
@@ -79,11 +79,6 @@ def test_a_served_entity_asked_for_by_name_ignores_the_split(server: Server, end
         assert {(sample.status, sample.served_by, told(sample)["version"]) for sample in report.samples} == {
             (200, name, name)
         }
-
-
-def all_workers(server: Server, endpoint: str) -> list[int]:
-    pids = worker_pids(server, endpoint)
-    return pids if len(pids) == 6 else []
 
 
 def furthest(share: float, requests: int) -> float:

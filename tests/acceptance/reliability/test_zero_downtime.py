@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.load import counts, probing, rows, started, told, worker_pids
+from support.load import counts, has_workers, probing, rows, started, told, worker_pids
 from support.prober import Prober, Report
 from support.server import Server, poll
 
@@ -53,7 +53,7 @@ def test_updates_under_load_lose_nothing(
 
     report = probing(server, endpoint, work, per_second=PER_SECOND)
     check(report, done)
-    assert len(poll(lambda: steady(server, endpoint))) == WORKERS
+    assert len(poll(lambda: has_workers(server, endpoint, WORKERS))) == WORKERS
     with capsys.disabled():
         print(f" [{updates} updates, {len(report.samples)} requests, 0 failed; {report.summary()}]", end="")
 
@@ -111,19 +111,13 @@ def update(server: Server, endpoint: str, **entity: object) -> None:
 
 def fail_to_update(server: Server, endpoint: str, number: int) -> None:
     """Half of them cannot be loaded at all, half come from another model that cannot."""
-    before = poll(lambda: steady(server, endpoint))
+    before = poll(lambda: has_workers(server, endpoint, WORKERS))
     model = "broken" if number % 8 == 0 else "probe"
     answer = server.update(endpoint, model, environment_vars={"PROBE_REFUSES": f"refused {number}"})
     assert answer.status == 200
     failed = server.settled(endpoint)
     assert failed["state"] == {"ready": "READY", "config_update": "UPDATE_FAILED"}
     poll(lambda: worker_pids(server, endpoint) == before, limit_s=10)
-
-
-def steady(server: Server, endpoint: str) -> list[int]:
-    """Its workers, once there are as many as there must be."""
-    pids = worker_pids(server, endpoint)
-    return pids if len(pids) == WORKERS else []
 
 
 def check(report: Report, done: list[Updated]) -> None:

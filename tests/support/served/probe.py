@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ _HOARD: list[bytearray] = []
 
 class Probe(PythonModel):
     def load_context(self, context: Any) -> None:
+        print("probe: loading", flush=True)
+        if not Path(os.environ.get("PROBE_NEEDS", "/")).exists():
+            raise FileNotFoundError("what the probe needs is not there")
         if reason := os.environ.get("PROBE_REFUSES"):
             raise RuntimeError(reason)
         time.sleep(float(os.environ.get("PROBE_LOADS_FOR_S", "0")))
@@ -86,6 +90,8 @@ def _note(row: dict[str, Any]) -> Any:
     """Leave a trace of having been run."""
     with Path(row["file"]).open("a") as file:
         file.write(f"{row['value']}\n")
+    if "pid_file" in row:
+        Path(row["pid_file"]).write_text(str(os.getpid()))
     _wait(row)
     return row["value"]
 
@@ -99,6 +105,7 @@ def _wait_after_begin(row: dict[str, Any]) -> Any:
 _ACTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "pid": lambda row: os.getpid(),
     "environ": lambda row: os.environ.get(row["name"]),
+    "spawn": lambda row: subprocess.Popen(["sleep", "1000"], start_new_session=True).pid,
     "exit": lambda row: os._exit(7),
     "tell": _tell,
     "print": _print,

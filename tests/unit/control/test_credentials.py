@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -15,14 +17,15 @@ from lakeserve.adapters.local.clock import RandomIds
 from lakeserve.adapters.memory.store import MemoryDirectoryStore, MemoryTokenStore
 from lakeserve.control.credentials import AT_MOST, PREFIXES, Credentials
 from lakeserve.control.directory import DirectoryChanges
+from lakeserve.control.login import Logins
 from lakeserve.control.oauth import AccessTokens, ClientSecrets
 from lakeserve.control.tokens import DEFAULT_LIFETIME_S, PersonalTokens, TokenManagement
-from lakeserve.domain.directory import Account, AccountFields, GroupFields
+from lakeserve.domain.directory import Account, AccountFields, Directory, GroupFields
 from lakeserve.domain.errors import BadRequest, InvalidParameterValue, LakeserveError, ResourceDoesNotExist
-from lakeserve.domain.oauth import OAuthProblem, OAuthRefused
+from lakeserve.domain.oauth import LoginRequest, OAuthProblem, OAuthRefused
 from lakeserve.domain.principal import ADMINS, Kind, Principal, token_digest
 from lakeserve.domain.routing import EndpointRoutes
-from lakeserve.ports.store import TokenKind
+from lakeserve.ports.store import StoreTrouble, StoreUnavailable, TokenKind
 from support.clock import ManualClock
 
 ROOT = "root@example.com"
@@ -303,6 +306,89 @@ async def test_changes_at_once_are_made_one_after_the_other(office: Office) -> N
     assert office.directory.group(group.id).members == {robot.id for robot in robots}
 
 
+# Logging in
+
+VERIFIER = "v" * 43
+CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
+REQUEST = LoginRequest("databricks-cli", "http://localhost:8020", "all-apis offline_access", "s", CHALLENGE)
+
+
+async def test_a_login_gives_a_session_that_can_be_renewed(office: Office) -> None:
+    logins = Logins(office.credentials, office.clock)
+    code = logins.approve(REQUEST, "first")
+    assert code is not None
+    session = await logins.redeem(code, REQUEST.client_id, REQUEST.redirect_uri, VERIFIER)
+
+    assert office.published.who(session.access_token) == ROOT
+    assert session.expires_in == 3600
+    assert session.refresh_token is not None
+    assert office.published.who(session.refresh_token) is None
+    office.clock.now += 3600
+    renewed = await logins.refresh(session.refresh_token, REQUEST.client_id)
+    assert office.published.who(renewed.access_token, office.clock.now_ms()) == ROOT
+    assert office.published.who(session.access_token, office.clock.now_ms()) is None
+    assert renewed.refresh_token == session.refresh_token
+
+
+async def test_a_session_without_offline_access_cannot_be_renewed(office: Office) -> None:
+    logins = Logins(office.credentials, office.clock)
+    code = logins.approve(replace(REQUEST, scope="all-apis"), "first")
+    assert code is not None
+    assert (await logins.redeem(code, REQUEST.client_id, REQUEST.redirect_uri, VERIFIER)).refresh_token is None
+
+
+async def test_a_code_is_good_once_for_a_minute_and_for_who_asked(office: Office) -> None:
+    logins = Logins(office.credentials, office.clock)
+
+    async def refused(code: str | None, client: str, redirect: str, verifier: str) -> None:
+        assert code is not None
+        with pytest.raises(OAuthRefused) as told:
+            await logins.redeem(code, client, redirect, verifier)
+        assert told.value.problem is OAuthProblem.INVALID_GRANT
+
+    good = (REQUEST.client_id, REQUEST.redirect_uri, VERIFIER)
+    await refused(logins.approve(REQUEST, "first"), "other", *good[1:])
+    await refused(logins.approve(REQUEST, "first"), good[0], "http://localhost:8021", VERIFIER)
+    await refused(logins.approve(REQUEST, "first"), *good[:2], "w" * 43)
+    await refused(logins.approve(REQUEST, "first"), *good[:2], CHALLENGE)
+    code = logins.approve(REQUEST, "first")
+    await logins.redeem(code or "", *good)
+    await refused(code, *good)
+    late = logins.approve(REQUEST, "first")
+    office.clock.now += 60
+    await refused(late, *good)
+    await refused("", *good)
+
+
+async def test_only_a_personal_token_logs_in_and_nothing_outlives_it(office: Office) -> None:
+    logins = Logins(office.credentials, office.clock)
+    ada = await office.user("ada@example.com")
+    text, _ = await PersonalTokens(office.credentials).create(ada, "", 600)
+    code = logins.approve(REQUEST, text)
+    session = await logins.redeem(code or "", REQUEST.client_id, REQUEST.redirect_uri, VERIFIER)
+
+    assert session.expires_in == 600
+    for other in ("", "nothing", session.access_token, session.refresh_token or ""):
+        assert logins.approve(REQUEST, other) is None
+    office.clock.now += 600
+    assert logins.approve(REQUEST, text) is None
+    with pytest.raises(OAuthRefused, match=r"^Refresh token is invalid$"):
+        await logins.refresh(session.refresh_token or "", REQUEST.client_id)
+
+
+async def test_a_session_ends_with_its_owner(office: Office) -> None:
+    logins = Logins(office.credentials, office.clock)
+    ada = await office.user("ada@example.com")
+    text, _ = await PersonalTokens(office.credentials).create(ada, "", None)
+    code = logins.approve(REQUEST, text)
+    session = await logins.redeem(code or "", REQUEST.client_id, REQUEST.redirect_uri, VERIFIER)
+    await office.directory.change_account(Kind.USER, ada.id, lambda _: AccountFields(active=False))
+
+    assert office.published.who(session.access_token) is None
+    with pytest.raises(OAuthRefused):
+        await logins.refresh(session.refresh_token or "", REQUEST.client_id)
+
+
 # Whatever is done, in whatever order: somebody administers, and nobody is more than what the directory says.
 
 CHANGES = st.lists(
@@ -344,3 +430,28 @@ async def _one_change(office: Office, verb: str, account_id: str) -> None:
         await office.directory.delete_account(Kind.USER, account_id)
     else:
         await office.credentials.issue(TokenKind.PERSONAL, account_id, lifetime_s=60)
+
+
+class ForgetfulStore(MemoryDirectoryStore):
+    """It takes changes, and then cannot be read."""
+
+    broken = False
+
+    async def read(self) -> Directory:
+        if self.broken:
+            raise StoreUnavailable(StoreTrouble.LOCKED, "cannot be read")
+        return await super().read()
+
+
+async def test_what_was_stored_counts_even_if_the_store_cannot_be_read_just_after() -> None:
+    clock, published, store, ids = ManualClock(), Published(), ForgetfulStore(), RandomIds()
+    credentials = Credentials(MemoryTokenStore(), store, published, clock, ids)
+    await credentials.install_admin(ROOT, token_digest("first"))
+    directory = DirectoryChanges(store, credentials, clock, ids)
+    ada = await directory.create_account(Kind.USER, AccountFields("ada@example.com"))
+    text, _ = await TokenManagement(credentials).create_for(ada.name, "", None)
+
+    store.broken = True
+    await directory.change_account(Kind.USER, ada.id, lambda _: AccountFields(active=False))
+
+    assert published.who(text) is None

@@ -7,6 +7,7 @@ and the news that a process ended comes unasked (:mod:`lakeserve.supervisor.prot
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,6 +62,8 @@ class Launcher:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
 
     async def start(self, launch: Launch) -> int:
         """Start it and return its pid; :meth:`exit_of` then waits for its end.

@@ -68,12 +68,18 @@ class LocalWorkers:
         except LaunchFailed as error:
             raise WorkerFailed(f"The model's process could not be started: {error}.") from error
         except BaseException:
-            self._expected.add(worker_id)
-            await asyncio.shield(self._launcher.stop(worker_id, 0))
+            await asyncio.shield(self._discard(worker))
             raise
         self._watch(worker, spec.environment.key, connection, lost)
         self._zygotes.learn_from_worker(spec.environment)
         return worker
+
+    async def _discard(self, worker: Worker) -> None:
+        """End one that did not become ready, and that nobody watches."""
+        await self._launcher.stop(worker.id, 0)
+        self._launcher.forget(worker.id)
+        with contextlib.suppress(OSError):
+            Path(worker.address).unlink(missing_ok=True)
 
     async def drain(self, worker: Worker, limit_s: float) -> None:
         self._expected.add(worker.id)
@@ -103,8 +109,7 @@ class LocalWorkers:
         try:
             connection = await self._ready(worker, _ADOPT_LIMIT_S)
         except WorkerFailed:
-            self._expected.add(worker.id)
-            await self._launcher.stop(worker.id, 0)
+            await self._discard(worker)
             return None
         self._watch(worker, living.note["environment"], connection, lost)
         return worker

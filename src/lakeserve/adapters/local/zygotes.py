@@ -42,6 +42,8 @@ _READ_AT_IMPORT = (
     "TORCH_",
 )
 
+_FOR_BUILDS = ("UV_", "PIP_")
+
 WORKER_PROGRAM: Final = Path(protocol.__file__).parent / "__main__.py"
 
 
@@ -67,14 +69,18 @@ def wants_exec(choice: str, variables: Mapping[str, str]) -> bool:
 
 
 def model_environment(base: Mapping[str, str]) -> dict[str, str]:
-    """What every model process gets: the passed-on environment, and one native thread for each unit of concurrency."""
+    """What every model process gets: the passed-on environment, and one native thread for each unit of concurrency.
+
+    Where packages come from is for building alone: addresses of indexes often hold a password.
+    """
+    passed = {name: value for name, value in base.items() if not name.startswith(_FOR_BUILDS)}
     return {
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "PYTHONUNBUFFERED": "1",
-        **base,
+        **passed,
     }
 
 

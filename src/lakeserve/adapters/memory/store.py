@@ -61,6 +61,9 @@ class MemoryEndpointStore:
     async def access(self, endpoint_id: str) -> AccessList:
         return _copy(self._access.get(endpoint_id, AccessList()))
 
+    async def access_lists(self) -> dict[str, AccessList]:
+        return {endpoint_id: _copy(access) for endpoint_id, access in self._access.items()}
+
     async def set_access(self, endpoint_id: str, access: AccessList) -> None:
         self._access[endpoint_id] = _copy(access)
 

@@ -1,7 +1,7 @@
 """The request that a model was logged with as an example.
 
 MLflow since 2.16 writes ``serving_input_example.json``, a whole request body. Before, there is only ``input_example.json``, whose
-form the MLmodel file tells (mlflow-runtime.md 9).
+form the MLmodel file tells (``saved_input_example_info``).
 """
 
 from __future__ import annotations

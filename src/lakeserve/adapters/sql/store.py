@@ -47,6 +47,9 @@ class SqlEndpointStore:
     async def access(self, endpoint_id: str) -> AccessList:
         return await self._database.read(_access, endpoint_id)
 
+    async def access_lists(self) -> dict[str, AccessList]:
+        return await self._database.read(_access_lists)
+
     async def set_access(self, endpoint_id: str, access: AccessList) -> None:
         await self._database.write(_set_access, endpoint_id, access)
 
@@ -116,6 +119,10 @@ def _all(connection: Connection) -> list[Endpoint]:
 def _access(connection: Connection, endpoint_id: str) -> AccessList:
     row = connection.execute(select(access_lists).where(access_lists.c.endpoint_id == endpoint_id)).first()
     return AccessList() if row is None else rows.access_from_row(row)
+
+
+def _access_lists(connection: Connection) -> dict[str, AccessList]:
+    return {row.endpoint_id: rows.access_from_row(row) for row in connection.execute(select(access_lists))}
 
 
 def _set_access(connection: Connection, endpoint_id: str, access: AccessList) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from lakeserve.control.descriptions import Descriptions
 from lakeserve.control.directory import DirectoryChanges
 from lakeserve.control.endpoints import Endpoints
+from lakeserve.control.login import Logins
 from lakeserve.control.metrics import Metrics
 from lakeserve.control.oauth import AccessTokens, ClientSecrets
 from lakeserve.control.permissions import Permissions
@@ -38,6 +39,7 @@ class Identity:
     token_management: TokenManagement
     secrets: ClientSecrets
     access: AccessTokens
+    logins: Logins
     permissions: Permissions
 
 
@@ -59,7 +61,7 @@ def create_app(services: Services, settings: ControlSettings) -> App:
     endpoint_routes.add(routes, services.endpoints)
     observability_routes.add(routes, services.metrics, services.descriptions)
     identity_routes.add_discovery(routes, settings)
-    identity_routes.add_oauth(routes, services.identity.access)
+    identity_routes.add_oauth(routes, services.identity.access, services.identity.logins)
     identity_routes.add_tokens(routes, services.identity.tokens)
     identity_routes.add_token_management(routes, services.identity.token_management)
     identity_routes.add_secrets(routes, services.identity.secrets)

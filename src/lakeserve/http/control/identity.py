@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from lakeserve.control.login import Logins
 from lakeserve.control.oauth import AccessTokens, ClientSecrets
 from lakeserve.control.tokens import OwnedToken, PersonalTokens, TokenManagement
 from lakeserve.domain.oauth import OAuthRefused
 from lakeserve.http.control.routes import Answer, Call, ControlSettings, Routes
-from lakeserve.wire.databricks import bodies, discovery, oauth, tokens
+from lakeserve.wire.databricks import bodies, discovery, login_page, oauth, tokens
 
 _UNCACHED = {"cache-control": "no-store"}
 _SECRETS = (
@@ -30,17 +31,56 @@ def add_discovery(routes: Routes, settings: ControlSettings) -> None:
         routes.add("GET", path, "oauth.metadata", server_metadata)
 
 
-def add_oauth(routes: Routes, access: AccessTokens) -> None:
+def add_oauth(routes: Routes, access: AccessTokens, logins: Logins) -> None:
+    async def grant(call: Call) -> dict[str, Any]:
+        request = oauth.parse_token_request(call.headers, call.body)
+        if isinstance(request, oauth.ClientGrant):
+            text, expires_in = await access.for_client(request.client_id, request.client_secret, request.scope)
+            return oauth.render_token(text, expires_in)
+        if isinstance(request, oauth.CodeGrant):
+            session = await logins.redeem(request.code, request.client_id, request.redirect_uri, request.verifier)
+        else:
+            session = await logins.refresh(request.refresh_token, request.client_id)
+        return oauth.render_token(session.access_token, session.expires_in, session.refresh_token)
+
     async def token(call: Call) -> Any:
         try:
-            request = oauth.parse_token_request(call.headers, call.body)
-            text, expires_in = await access.for_client(request.client_id, request.client_secret, request.scope)
+            return Answer(await grant(call), headers=_UNCACHED)
         except OAuthRefused as refused:
             status, body, headers = oauth.render_refusal(refused)
             return Answer(body, status, {**headers, **_UNCACHED})
-        return Answer(oauth.render_token(text, expires_in), headers=_UNCACHED)
 
     routes.add("POST", "/oidc/v1/token", "oauth.token", token)
+    _add_login_page(routes, logins)
+
+
+def _add_login_page(routes: Routes, logins: Logins) -> None:
+    def refuse(refused: OAuthRefused) -> Answer:
+        return Answer(login_page.render_refused(refused.description), 400, login_page.HEADERS)
+
+    async def show(call: Call) -> Any:
+        try:
+            request = oauth.parse_login_request(call.query)
+            request.check()
+        except OAuthRefused as refused:
+            return refuse(refused)
+        return Answer(login_page.render_login(request), headers=login_page.HEADERS)
+
+    async def log_in(call: Call) -> Any:
+        try:
+            form = oauth.parse_form(call.headers, call.body)
+            request = oauth.parse_login_request(form)
+            code = logins.approve(request, form.get("token", "").strip())
+        except OAuthRefused as refused:
+            return refuse(refused)
+        if code is None:
+            page = login_page.render_login(request, "This token is not known, has ended, or is not a personal one.")
+            return Answer(page, 401, login_page.HEADERS)
+        return Answer(None, 303, {"location": oauth.render_callback(request, code), **_UNCACHED})
+
+    for path in ("/oidc/v1/authorize", "/oidc/oauth2/v2.0/authorize"):
+        routes.add("GET", path, "oauth.login_page", show)
+        routes.add("POST", path, "oauth.log_in", log_in)
 
 
 def add_tokens(routes: Routes, personal: PersonalTokens) -> None:

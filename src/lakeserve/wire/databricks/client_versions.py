@@ -14,7 +14,7 @@ _METRICS_AS_TEXT_SINCE = (0, 28)
 def reads_metrics(user_agent: str) -> bool:
     """Whether ``export_metrics`` of this client can take Prometheus' text.
 
-    Before 0.28 the Python SDK read the answer as JSON, threw away what it held, and failed on text (serving-api.md 4).
+    Before 0.28 the Python SDK read the answer as JSON, threw away what it held, and failed on text.
     An empty answer is the one that it survives.
     """
     version = _sdk_version(user_agent)

@@ -1,11 +1,12 @@
-"""An endpoint's OpenAPI 3.1 document, made from its models' signatures (serving-api.md 14).
+"""An endpoint's OpenAPI 3.1 document, made from its models' signatures, in the form of the sample in Databricks' documentation.
 
 One path for each served entity. A classic model's request is one of the four keys that MLflow's scoring reads; the forms that a
 signature cannot be asked in are left out, because a request that follows the document is meant to succeed. A signature with a
 column named ``messages``, ``prompt`` or ``input`` is asked with the bare object, and its answer is the bare prediction. Models
 whose signature comes from type hints take ``inputs`` only.
 
-Everything here is a pure function of what ``MLmodel`` says; its ``signature`` holds JSON texts (mlflow-runtime.md 8).
+Everything here is a pure function of what ``MLmodel`` says; its ``signature`` holds JSON texts, as
+``mlflow.types.Schema.to_json`` writes them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Access lists of serving endpoints (serving-api.md 2 and 23)."""
+"""Access lists of serving endpoints, in the names of the public API reference (Permissions)."""
 
 from __future__ import annotations
 

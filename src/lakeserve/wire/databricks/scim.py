@@ -34,6 +34,20 @@ _NOT_KEPT = frozenset(
 )
 
 
+def _is_objects(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+
+
+# Attributes that clients read by their type: one of another shape would make every list that it is in unreadable.
+_SHAPES = (
+    ("emails", "a list of objects", _is_objects),
+    ("entitlements", "a list of objects", _is_objects),
+    ("roles", "a list of objects", _is_objects),
+    ("name", "an object", lambda value: isinstance(value, dict)),
+    ("externalId", "text", lambda value: isinstance(value, str)),
+)
+
+
 def render_me(principal: Principal) -> dict[str, Any]:
     """The caller as a user, which is how Databricks clients ask who they are.
 
@@ -177,4 +191,8 @@ def _flag(value: object) -> bool | None:
 
 
 def _extra(document: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in document.items() if name not in _NOT_KEPT}
+    kept = {name: value for name, value in document.items() if name not in _NOT_KEPT and value is not None}
+    for name, expected, is_so in _SHAPES:
+        if name in kept and not is_so(kept[name]):
+            raise InvalidParameterValue(f"{name} must be {expected}.")
+    return kept

@@ -238,6 +238,25 @@ def test_unknown_paths_of_discovery_are_json_404s(server: Server, path: str) -> 
         assert answer.headers["content-type"] == "application/json"
 
 
+def test_both_places_of_the_login_page_show_it(server: Server) -> None:
+    asked = {
+        "response_type": "code",
+        "client_id": "databricks-cli",
+        "redirect_uri": "http://localhost:8020",
+        "scope": "all-apis",
+        "state": "s",
+        "code_challenge": "c" * 43,
+        "code_challenge_method": "S256",
+    }
+    for path in ("/oidc/v1/authorize", "/oidc/oauth2/v2.0/authorize"):
+        shown = server.ask("GET", f"{path}?{urlencode(asked)}", token=None)
+        assert (shown.status, shown.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        elsewhere = {**asked, "redirect_uri": "http://example.com"}
+        refused = server.ask("GET", f"{path}?{urlencode(elsewhere)}", token=None)
+        assert refused.status == 400
+        assert "location" not in refused.headers
+
+
 def test_both_places_of_the_oauth_document_say_the_same(server: Server) -> None:
     first, second = (
         server.ask("GET", prefix + "/.well-known/oauth-authorization-server", token=None).json

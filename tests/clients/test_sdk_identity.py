@@ -12,7 +12,7 @@ import pytest
 from support.clients import client_python
 from support.server import Server
 
-PROGRAM = Path(__file__).with_name("identity_program.py")
+PROGRAMS = {name: Path(__file__).with_name(f"{name}_program.py") for name in ("identity", "login")}
 SDKS: dict[str, Callable[[], Path]] = {
     "newest": lambda: Path(sys.executable),
     "0.27.0": lambda: client_python("databricks-sdk==0.27.0"),
@@ -20,9 +20,10 @@ SDKS: dict[str, Callable[[], Path]] = {
 
 
 @pytest.mark.parametrize("sdk", SDKS)
-def test_the_official_sdk(server: Server, sdk: str) -> None:
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_official_sdk(server: Server, program: str, sdk: str) -> None:
     done = subprocess.run(
-        [str(SDKS[sdk]()), "-I", str(PROGRAM), server.url, server.token or ""],
+        [str(SDKS[sdk]()), "-I", str(PROGRAMS[program]), server.url, server.token or ""],
         capture_output=True,
         text=True,
         timeout=90,
