@@ -19,6 +19,8 @@ from lakeserve.settings import Settings
 
 _GRACEFUL_S = 3
 _CONTROL_WAIT_S = 10.0
+# No control call waits for a process or a build; the longest waits are those for the database's lock and for the registry.
+_CONTROL_ANSWER_S = 30.0
 # MLflow takes seconds to import, and the first thing a user does after starting the server is to train.
 _REGISTRY_WAIT_S = 60.0
 
@@ -36,9 +38,9 @@ async def gateway(settings: Settings, listener: socket.socket) -> None:
         SystemClock(),
     )
     feed = FeedClient(settings.socket("routing"), plane.use, plane.meter)
-    control = Passage("control plane", settings.socket("control"), wait_s=_CONTROL_WAIT_S)
+    control = Passage("control plane", settings.socket("control"), wait_s=_CONTROL_WAIT_S, answer_s=_CONTROL_ANSWER_S)
     registry = Passage("model registry", settings.socket("registry"), wait_s=_REGISTRY_WAIT_S, headers=for_registry)
-    app = GatewayApp(plane, control=control, registry=registry, limits=limits, is_synced=feed.synced.is_set)
+    app = GatewayApp(plane, control=control, registry=registry, limits=limits, synced=feed.synced)
     following = asyncio.create_task(feed.follow(), name="routing feed")
     server = DrainingServer(process.config(app, graceful_s=_GRACEFUL_S), app.drain)
     await server.serve(sockets=[listener])

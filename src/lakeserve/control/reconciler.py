@@ -19,6 +19,7 @@ from lakeserve.control.usage import UsageBook
 from lakeserve.domain.endpoint import Deployment as Observed
 from lakeserve.domain.endpoint import DeploymentKey, DeploymentState, Endpoint, EndpointConfig, ServedEntity, Step
 from lakeserve.domain.lifecycle import observe
+from lakeserve.domain.principal import AccessList
 from lakeserve.domain.routing import EndpointRoutes, EntityRoute
 from lakeserve.ports.publisher import Publisher
 from lakeserve.ports.store import EndpointStore, StaleRevision, StoreUnavailable
@@ -121,6 +122,7 @@ class EndpointReconciler:
         self._scalers: dict[str, Autoscaler] = {}
         self._demands: dict[str, Demand] = {}
         self._endings: set[asyncio.Task[None]] = set()
+        self._known: tuple[Endpoint, AccessList] | None = None
         self._wake = asyncio.Event()
         self.first_round = asyncio.Event()
 
@@ -147,39 +149,47 @@ class EndpointReconciler:
         while True:
             self._wake.clear()
             try:
-                if not await self._round():
+                goes_on = await self._round()
+                self.first_round.set()
+                if not goes_on:
                     return
             except StaleRevision:
                 continue
             except StoreUnavailable as error:
+                # Not a first round: the gateways' tables are better than one that lacks what could not be read.
                 _log.warning("endpoint %s: %s", self._name, error)
                 await asyncio.sleep(_RETRY_S)
                 continue
             except Exception:  # noqa: BLE001
                 # The boundary of this task: an endpoint must not be left alone because of a bug in one round.
                 _log.exception("endpoint %s", self._name)
+                self.first_round.set()
                 await asyncio.sleep(_RETRY_S)
                 continue
-            finally:
-                self.first_round.set()
             await self._wake.wait()
 
     async def _round(self) -> bool:
         """False when the endpoint is gone."""
+        self._publish()
         endpoint = await self._store.get(self.endpoint_id)
         if endpoint is None:
             await self._tear_down()
             return False
         self._align(endpoint)
         endpoint = await self._record(endpoint)
-        access = await self._store.access(endpoint.id)
-        self._publisher.publish(
-            EndpointRoutes(
-                endpoint.id, endpoint.name, access, self._routes(endpoint), endpoint.updating, endpoint.stopped
-            )
-        )
+        self._known = endpoint, await self._store.access(endpoint.id)
+        self._publish()
         self._retire(endpoint)
         return True
+
+    def _publish(self) -> None:
+        """By what was last read of the store, so that requests reach a worker's replacement also while the store is away."""
+        if self._known is not None:
+            endpoint, access = self._known
+            routes = self._routes(endpoint)
+            self._publisher.publish(
+                EndpointRoutes(endpoint.id, endpoint.name, access, routes, endpoint.updating, endpoint.stopped)
+            )
 
     def consider(self) -> None:
         """Let the deployments grow or shrink."""

@@ -10,12 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
 from typing import Any
 
-from lakeserve.domain.errors import InternalError, LakeserveError, MethodNotAllowed, RequestTimeout, RouteNotFound
+from lakeserve.domain.errors import (
+    InternalError,
+    LakeserveError,
+    MethodNotAllowed,
+    RequestTimeout,
+    RouteNotFound,
+    TemporarilyUnavailable,
+)
 from lakeserve.gateway.plane import Admitted, ClientLeft, DataPlane, Relay, Request
 from lakeserve.http import guard
 from lakeserve.http.asgi import Header, Receive, Scope, Send, encode_headers, header, send_bytes, send_error, send_json
@@ -36,19 +42,20 @@ _REGISTRY_PREFIXES = (
 )
 _REGISTRY_PATHS = frozenset(("/graphql", "/get-artifact", "/model-versions/get-artifact", "/version"))
 _INTERNAL = "/_lakeserve"
+_SYNC_WAIT_S = 30.0
 
 
 class GatewayApp:
-    """``is_synced`` tells whether the routing table has come from the controller at least once."""
+    """``synced`` is set once the routing table has come from the controller."""
 
     def __init__(
-        self, plane: DataPlane, *, control: Passage, registry: Passage, limits: Limits, is_synced: Callable[[], bool]
+        self, plane: DataPlane, *, control: Passage, registry: Passage, limits: Limits, synced: asyncio.Event
     ) -> None:
         self._plane = plane
         self._control = control
         self._registry = registry
         self._limits = limits
-        self._is_synced = is_synced
+        self._synced = synced
         self._draining = False
         self._bodies = ByteBudget(limits.body_buffer_bytes, limits.queue_s)
 
@@ -86,23 +93,37 @@ class GatewayApp:
         elif path == _INTERNAL or path.startswith(_INTERNAL + "/"):
             raise RouteNotFound(f"No API found for '{scope['method']} {path}'.")
         elif path.startswith(_REGISTRY_PREFIXES) or path in _REGISTRY_PATHS:
+            await self._know()
             self._plane.authenticate(header(scope, b"authorization"))
             await self._registry(scope, receive, send)
         else:
             await self._control(scope, receive, send)
+
+    async def _know(self) -> None:
+        """A gateway that has just been started knows no token and no endpoint, and must not call them wrong or missing.
+
+        :raises TemporarilyUnavailable: the controller has not told it within the time to wait.
+        """
+        if not self._synced.is_set():
+            try:
+                async with asyncio.timeout(_SYNC_WAIT_S):
+                    await self._synced.wait()
+            except TimeoutError:
+                raise TemporarilyUnavailable("The server is still starting.") from None
 
     async def _probe(self, send: Send, path: str) -> None:
         if path == "/health":
             await send_json(send, 200, {"status": "ok"})
             return
         control, registry = await asyncio.gather(self._control.reachable(), self._registry.reachable())
-        ready = self._is_synced()
+        ready = self._synced.is_set()
         parts = {"gateway": ready, "controller": control, "registry": registry}
         await send_json(send, 200 if ready else 503, {"status": "ready" if ready else "starting", "parts": parts})
 
     async def _invoke(
         self, scope: Scope, receive: Receive, send: Send, name: str, served_entity: str | None, request_id: str
     ) -> None:
+        await self._know()
         admitted = self._plane.admit(header(scope, b"authorization"), name, served_entity)
         async with self._bodies.hold(expected_size(scope, self._limits.request_bytes)):
             body = await self._body(scope, receive)

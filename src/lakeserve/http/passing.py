@@ -36,15 +36,24 @@ HeaderFilter = Callable[[list[Header]], list[Header]]
 
 
 class Passage:
-    """``name`` is for messages; ``wait_s`` is how long a process that does not listen yet is waited for."""
+    """``name`` is for messages; ``wait_s`` is how long a process that does not listen yet is waited for, and ``answer_s`` one that
+    listens and says nothing."""
 
-    def __init__(self, name: str, socket: Path, *, wait_s: float, headers: HeaderFilter | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        socket: Path,
+        *,
+        wait_s: float,
+        answer_s: float | None = None,
+        headers: HeaderFilter | None = None,
+    ) -> None:
         self._name = name
         self._wait_s = wait_s
         self._headers = headers or list
         self._session = aiohttp.ClientSession(
             connector=aiohttp.UnixConnector(str(socket), limit=0),
-            timeout=aiohttp.ClientTimeout(total=None),
+            timeout=aiohttp.ClientTimeout(total=None, sock_read=answer_s),
             auto_decompress=False,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             cookie_jar=aiohttp.DummyCookieJar(),

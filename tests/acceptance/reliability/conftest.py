@@ -32,6 +32,14 @@ def restless(server: Server) -> Iterator[Server]:
         "QUEUE_S": "1",
         "WORKER_BYTES": str(600 * 1024 * 1024),
         "ZYGOTE_S": "2",
+        "BODY_BUFFER_BYTES": str(64 * 1024 * 1024),
     }
     with running(server, **{f"LAKESERVE_LIMIT_{name}": value for name, value in limits.items()}) as own:
+        yield own
+
+
+@pytest.fixture(scope="package")
+def twins(server: Server) -> Iterator[Server]:
+    """A server with two gateways."""
+    with running(server, "--gateways", "2") as own:
         yield own
