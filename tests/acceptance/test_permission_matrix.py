@@ -107,7 +107,9 @@ OPERATIONS = {
     "secrets.create_scope": Operation(CALLER, "POST", "/api/2.0/secrets/scopes/create", {"scope": ""}),
     "secrets.list_scopes": Operation(CALLER, "GET", "/api/2.0/secrets/scopes/list"),
     "secrets.delete_scope": Operation(CALLER, "POST", "/api/2.0/secrets/scopes/delete", {"scope": "none"}),
-    "secrets.put": Operation(CALLER, "POST", "/api/2.0/secrets/put", {"scope": "none", "key": "k", "string_value": "v"}),
+    "secrets.put": Operation(
+        CALLER, "POST", "/api/2.0/secrets/put", {"scope": "none", "key": "k", "string_value": "v"}
+    ),
     "secrets.get": Operation(CALLER, "GET", "/api/2.0/secrets/get?scope=none&key=k"),
     "secrets.list": Operation(CALLER, "GET", "/api/2.0/secrets/list?scope=none"),
     "secrets.delete": Operation(CALLER, "POST", "/api/2.0/secrets/delete", {"scope": "none", "key": "k"}),

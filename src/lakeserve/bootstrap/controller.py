@@ -10,8 +10,6 @@ import os
 
 import uvicorn
 
-from lakeserve.adapters.encryption import master_key
-from lakeserve.adapters.encryption.aes_gcm import AesGcmSealer
 from lakeserve.adapters.local.clock import RandomIds, SystemClock
 from lakeserve.adapters.local.commands import Commands
 from lakeserve.adapters.local.environments import UvEnvironments
@@ -24,9 +22,9 @@ from lakeserve.adapters.local.zygotes import Zygotes
 from lakeserve.adapters.mlflow.client import RegistryModels
 from lakeserve.adapters.sql.database import Database, sqlite_url
 from lakeserve.adapters.sql.directory import SqlDirectoryStore
-from lakeserve.adapters.sql.secrets import SqlSecretStore
 from lakeserve.adapters.sql.store import SqlEndpointStore, SqlTokenStore
 from lakeserve.bootstrap import process
+from lakeserve.bootstrap.secrets import open_secrets
 from lakeserve.control.credentials import Credentials
 from lakeserve.control.deployment import Parts
 from lakeserve.control.descriptions import Descriptions
@@ -38,12 +36,13 @@ from lakeserve.control.oauth import AccessTokens, ClientSecrets
 from lakeserve.control.permissions import Permissions
 from lakeserve.control.reconciler import Reconcilers
 from lakeserve.control.references import References
-from lakeserve.control.secrets import Secrets
 from lakeserve.control.tokens import PersonalTokens, TokenManagement
 from lakeserve.control.usage import UsageBook
 from lakeserve.domain.scaling import ScalingLimits
 from lakeserve.http.control import ControlSettings, Identity, Services, create_app
-from lakeserve.ports.secrets import Resolve, Sealer, SecretStore
+from lakeserve.ports.clock import Clock, Ids
+from lakeserve.ports.secrets import Resolve
+from lakeserve.ports.store import DirectoryStore
 from lakeserve.settings import Settings
 
 _GRACEFUL_S = 2
@@ -52,8 +51,6 @@ _GRACEFUL_S = 2
 async def controller(settings: Settings) -> None:
     clock, ids = SystemClock(), RandomIds()
     database = await Database.open(sqlite_url(settings.data_dir / "lakeserve.db"))
-    secret_store = SqlSecretStore(database)
-    sealer = await _sealer(settings, secret_store)
     launcher = await Launcher.connect(settings.socket("supervisor"))
     usage = UsageBook(clock)
     feed = FeedServer(usage)
@@ -61,7 +58,7 @@ async def controller(settings: Settings) -> None:
     directory = SqlDirectoryStore(database)
     credentials = Credentials(SqlTokenStore(database), directory, feed, clock, ids)
     await credentials.install_admin(settings.admin_name, settings.admin_digest)
-    secrets = Secrets(secret_store, sealer, credentials, clock)
+    secrets = await open_secrets(settings, database, credentials, clock)
     references = References(secrets, credentials)
     models = RegistryModels(settings.socket("registry"), settings.data_dir)
     logs = FileLogs(settings.data_dir / "logs", clock)
@@ -85,15 +82,7 @@ async def controller(settings: Settings) -> None:
         Services(
             principals=lambda: credentials.principals,
             clock=clock,
-            identity=Identity(
-                directory=DirectoryChanges(directory, credentials, clock, ids),
-                tokens=PersonalTokens(credentials),
-                token_management=TokenManagement(credentials),
-                secrets=ClientSecrets(credentials),
-                access=AccessTokens(credentials),
-                logins=Logins(credentials, clock),
-                permissions=Permissions(store, credentials, reconcilers),
-            ),
+            identity=_identity(credentials, directory, Permissions(store, credentials, reconcilers), clock, ids),
             endpoints=endpoints,
             secrets=secrets,
             metrics=Metrics(endpoints, usage, sampler, stats, reconcilers.workers),
@@ -114,23 +103,18 @@ async def controller(settings: Settings) -> None:
     await asyncio.gather(feed.close(), launcher.close(), models.close(), database.close(), return_exceptions=True)
 
 
-async def _sealer(settings: Settings, store: SecretStore) -> Sealer:
-    """With the master key, which is made where nothing has been sealed yet.
-
-    :raises MasterKeyUnusable: what is stored was sealed with another key, or the key's file is not usable.
-    """
-    path, stored = settings.master_key, await store.any_secret()
-    key = master_key.load(path)
-    if key is None:
-        if stored is not None or settings.master_key_file:
-            raise master_key.MasterKeyUnusable(
-                f"The master key {path} is not there. Without the key that sealed them, stored secrets cannot be read: put it back."
-            )
-        key = master_key.create(path)
-    sealer = AesGcmSealer(key, "secrets")
-    if stored is not None and not sealer.is_own(stored.sealed):
-        raise master_key.MasterKeyUnusable(f"The master key {path} is not the one that sealed the stored secrets.")
-    return sealer
+def _identity(
+    credentials: Credentials, store: DirectoryStore, permissions: Permissions, clock: Clock, ids: Ids
+) -> Identity:
+    return Identity(
+        directory=DirectoryChanges(store, credentials, clock, ids),
+        tokens=PersonalTokens(credentials),
+        token_management=TokenManagement(credentials),
+        secrets=ClientSecrets(credentials),
+        access=AccessTokens(credentials),
+        logins=Logins(credentials, clock),
+        permissions=permissions,
+    )
 
 
 def _parts(

@@ -214,5 +214,6 @@ def _find(directory: Directory, name: str) -> str | None:
 
 
 def _named(grants: Mapping[str, Permission], directory: Directory) -> dict[str, Permission]:
-    names = {entry.id: entry.name for entry in (*directory.groups.values(), *directory.accounts.values())}
+    names = {group.id: group.name for group in directory.groups.values()}
+    names |= {account.id: account.name for account in directory.accounts.values()}
     return {names[each]: permission for each, permission in grants.items() if each in names}
