@@ -11,6 +11,7 @@ import contextlib
 import faulthandler
 import gc
 import importlib
+import importlib.util
 import json
 import os
 import socket
@@ -86,9 +87,19 @@ def library_modules(names: set[str]) -> list[str]:
     for name in names:
         module: Any = sys.modules.get(name)
         file = getattr(module, "__file__", None)
-        if isinstance(file, str) and file.startswith(folders) and not name.startswith(__package__):
+        if isinstance(file, str) and file.startswith(folders) and _importable(name):
             found.append(name)
     return sorted(found)
+
+
+def _importable(name: str) -> bool:
+    """Whether the name leads to the module: native ones may enter themselves under another."""
+    if name.startswith(__package__):
+        return False
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError, AttributeError):
+        return False
 
 
 def _remember(preload_file: str, names: list[str]) -> None:

@@ -132,11 +132,23 @@ class Zygote:
             while b"\n" in line:
                 end = line.index(b"\n")
                 request, line[: end + 1] = bytes(line[:end]), b""
-                peer.sendall(json.dumps(self._answer(request)).encode() + b"\n")
+                self._tell(peer, self._answer(request))
         except OSError:
             data = b""
         if not data or len(line) > MAX_LINE:
             self._drop(peer)
+
+    def _tell(self, peer: socket.socket, answer: dict[str, Any]) -> None:
+        """
+        :raises OSError: the peer is gone. Nobody would ever name the worker that it asked for, so that ends, too.
+        """
+        try:
+            peer.sendall(json.dumps(answer).encode() + b"\n")
+        except OSError:
+            if answer.keys() == {"pid"}:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(answer["pid"], signal.SIGKILL)
+            raise
 
     def _drop(self, peer: socket.socket) -> None:
         self._selector.unregister(peer)

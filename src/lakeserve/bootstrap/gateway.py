@@ -19,8 +19,8 @@ from lakeserve.settings import Settings
 
 _GRACEFUL_S = 3
 _CONTROL_WAIT_S = 10.0
-# No control call waits for a process or a build; the longest waits are those for the database's lock and for the registry.
-_CONTROL_ANSWER_S = 30.0
+# No control call waits for a model's process or a build; the longest wait is for the registry, which the controller gives a minute.
+_CONTROL_ANSWER_S = 75.0
 # MLflow takes seconds to import, and the first thing a user does after starting the server is to train.
 _REGISTRY_WAIT_S = 60.0
 

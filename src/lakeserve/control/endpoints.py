@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -32,6 +33,8 @@ from lakeserve.ports.models import ModelNotFound, Models, ModelVersion, Registry
 from lakeserve.ports.store import EndpointStore, NameTaken, StaleRevision
 
 _ATTEMPTS = 5
+_REGISTRY_WAIT_S = 20.0
+_REGISTRY_RETRY_S = 0.25
 
 
 class Endpoints:
@@ -219,12 +222,17 @@ class Endpoints:
         return replace(config, entities=entities)
 
     async def _resolve(self, name: str, version: str) -> ModelVersion:
-        try:
-            return await self._models.resolve(name, version)
-        except ModelNotFound as error:
-            raise ResourceDoesNotExist(str(error)) from None
-        except RegistryUnavailable as error:
-            raise TemporarilyUnavailable(f"The model registry is not available at the moment: {error}") from None
+        """Ask the registry; one that is just starting, as it is for some seconds after the server's start, is waited for."""
+        deadline = self._clock.monotonic() + _REGISTRY_WAIT_S
+        while True:
+            try:
+                return await self._models.resolve(name, version)
+            except ModelNotFound as error:
+                raise ResourceDoesNotExist(str(error)) from None
+            except RegistryUnavailable as error:
+                if self._clock.monotonic() >= deadline:
+                    raise TemporarilyUnavailable(f"The model registry is not available: {error}") from None
+            await asyncio.sleep(_REGISTRY_RETRY_S)
 
 
 def _served(endpoint: Endpoint, name: str) -> ServedEntity:

@@ -46,8 +46,10 @@ class Reconcilers:
     async def start(self) -> None:
         """Take up every stored endpoint, with the workers of an earlier controller that still serve."""
         endpoints = await self._store.list()
+        stored = frozenset(endpoint.id for endpoint in endpoints)
         self._adopting = True
-        adopted = await self._parts.workers.adopt(frozenset(e.id for e in endpoints), self._on_lost)
+        adopted = await self._parts.workers.adopt(stored, self._on_lost)
+        self._parts.logs.keep(stored)
         first_rounds = []
         for endpoint in endpoints:
             workers = [w for w in adopted if w.endpoint_id == endpoint.id and w.id not in self._lost_early]

@@ -21,6 +21,7 @@ from lakeserve.domain.errors import (
     RequestTimeout,
     RouteNotFound,
     TemporarilyUnavailable,
+    Unauthenticated,
 )
 from lakeserve.gateway.plane import Admitted, ClientLeft, DataPlane, Relay, Request
 from lakeserve.http import guard
@@ -40,7 +41,9 @@ _REGISTRY_PREFIXES = (
     "/static-files/",
     "/v1/traces",
 )
-_REGISTRY_PATHS = frozenset(("/graphql", "/get-artifact", "/model-versions/get-artifact", "/version"))
+_PAGES = frozenset(("/", "/index.html"))
+"""MLflow's web interface."""
+_REGISTRY_PATHS = _PAGES | {"/graphql", "/get-artifact", "/model-versions/get-artifact", "/version"}
 _INTERNAL = "/_lakeserve"
 _SYNC_WAIT_S = 30.0
 
@@ -93,11 +96,23 @@ class GatewayApp:
         elif path == _INTERNAL or path.startswith(_INTERNAL + "/"):
             raise RouteNotFound(f"No API found for '{scope['method']} {path}'.")
         elif path.startswith(_REGISTRY_PREFIXES) or path in _REGISTRY_PATHS:
-            await self._know()
-            self._plane.authenticate(header(scope, b"authorization"))
-            await self._registry(scope, receive, send)
+            await self._pass_to_registry(scope, receive, send, path)
         else:
             await self._control(scope, receive, send)
+
+    async def _pass_to_registry(self, scope: Scope, receive: Receive, send: _Started, path: str) -> None:
+        await self._know()
+        try:
+            self._plane.authenticate(header(scope, b"authorization"))
+        except Unauthenticated as error:
+            if path not in _PAGES:
+                raise
+            # A person with a browser: it asks for a name and a password, and the password is the token.
+            await send_error(send, error, [(b"www-authenticate", b'Basic realm="lakeserve", charset="UTF-8"')])
+            return
+        if path == "/graphql" and scope["method"] != "POST":
+            raise MethodNotAllowed(f"Method {scope['method']} is not allowed here; use POST.")
+        await self._registry(scope, receive, send)
 
     async def _know(self) -> None:
         """A gateway that has just been started knows no token and no endpoint, and must not call them wrong or missing.

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 
-from lakeserve.domain.errors import BadRequest
+from lakeserve.domain.errors import BadRequest, PermissionDenied
 from lakeserve.http.asgi import Scope
 
 _HOST = re.compile(rb"[A-Za-z0-9._-]{1,255}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
-_ONCE = frozenset((b"host", b"authorization", b"content-type", b"content-length"))
+_ONCE = frozenset((b"host", b"origin", b"authorization", b"content-type", b"content-length"))
+_READING = frozenset(("GET", "HEAD", "OPTIONS"))
 # Control characters, backslashes, empty segments except a last one, and segments of one or two dots.
 _BAD_PATH = re.compile(r"[\x00-\x1f\x7f\\]|//|/\.\.?(?:/|\Z)")
 
@@ -22,6 +23,7 @@ def check(scope: Scope, *, max_headers: int, max_header_bytes: int) -> str:
     """The request's decoded path, without a trailing slash.
 
     :raises BadRequest: a request that parts of the way could read differently.
+    :raises PermissionDenied: a browser sends it for a page of another origin, with credentials that it knows from here.
     """
     headers = scope["headers"]
     size = 0
@@ -39,6 +41,9 @@ def check(scope: Scope, *, max_headers: int, max_header_bytes: int) -> str:
         raise BadRequest("The request must have one valid Host header.")
     if repeated:
         raise BadRequest("A header that may be given once was given twice.")
+    origin = once.get(b"origin")
+    if origin is not None and scope["method"] not in _READING and origin.partition(b"://")[2] != once[b"host"]:
+        raise PermissionDenied("Requests from pages of another origin are refused.")
     path: str = scope["path"]
     if not path.startswith("/") or _BAD_PATH.search(path):
         raise BadRequest("The request's path is not valid.")

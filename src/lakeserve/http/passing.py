@@ -1,7 +1,7 @@
 """Passing a request on to another process of ours, over its Unix socket, both bodies streamed.
 
 What is passed on is what the guard has seen. Headers that belong to one connection stay on it. A process that is just starting is
-waited for, as long as nothing of the request's body has been read.
+waited for; a request that may have reached one that then went away is not sent a second time, unless it only asks.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     )
 )
+# Each server dates its answers, the gateway's too.
+_NOT_PASSED_BACK = _HOP_BY_HOP | {b"date"}
 _RETRY_S = 0.1
 _CHUNK = 256 * 1024
 
@@ -77,7 +79,7 @@ class Passage:
         """
         body = _Body(scope, receive)
         async with await self._open(scope, body) as response:
-            headers = [(k.lower(), v) for k, v in response.raw_headers if k.lower() not in _HOP_BY_HOP]
+            headers = [(k.lower(), v) for k, v in response.raw_headers if k.lower() not in _NOT_PASSED_BACK]
             await send(
                 {"type": "http.response.start", "status": response.status, "headers": [*headers, *(extra or ())]}
             )
@@ -96,32 +98,46 @@ class Passage:
                 return await self._session.request(
                     scope["method"],
                     url,
-                    headers=[(k.decode("latin-1"), v.decode("latin-1")) for k, v in headers],
+                    headers=[(_text(k), _text(v)) for k, v in headers],
                     data=body if body.expected else None,
                     allow_redirects=False,
                 )
-            except ClientGone:
-                raise
-            except aiohttp.ClientError:
-                if body.begun or asyncio.get_running_loop().time() > deadline:
+            except aiohttp.ClientError as error:
+                if body.gone:
+                    raise ClientGone from None
+                if body.begun or not self._may_repeat(scope, error) or asyncio.get_running_loop().time() > deadline:
                     raise TemporarilyUnavailable(f"The {self._name} is not available at the moment.") from None
                 await asyncio.sleep(_RETRY_S)
 
+    def _may_repeat(self, scope: Scope, error: aiohttp.ClientError) -> bool:
+        """What was never sent, and what only asks. Anything else may have been acted on before the connection was lost."""
+        return isinstance(error, aiohttp.ClientConnectorError) or scope["method"] in ("GET", "HEAD")
+
+
+def _text(value: bytes) -> str:
+    """As aiohttp, which sends headers in UTF-8, must get it for the same bytes to arrive; older encodings arrive in UTF-8."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
 
 class _Body:
-    """The request's body as it comes; ``begun`` once any of it was taken."""
+    """The request's body as it comes; ``begun`` once any of it was taken, ``gone`` when the client left before its end."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
         names = {name for name, _ in scope["headers"]}
         self.expected = b"content-length" in names or b"transfer-encoding" in names
         self.begun = False
+        self.gone = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         self.begun = True
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
+                self.gone = True
                 raise ClientGone
             if part := message.get("body", b""):
                 yield part

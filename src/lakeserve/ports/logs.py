@@ -19,3 +19,6 @@ class Logs(Protocol):
 
     def remove(self, endpoint_id: str) -> None:
         """Forget the logs of a deleted endpoint."""
+
+    def keep(self, endpoint_ids: frozenset[str]) -> None:
+        """Forget the logs of every other endpoint: of one that was deleted while no controller was there to finish it."""

@@ -70,6 +70,7 @@ class Launcher:
 
         :raises LaunchFailed: it could not be started.
         """
+        before = self._exits.get(launch.id)
         self._exits[launch.id] = asyncio.get_running_loop().create_future()
         try:
             answer = await self._ask(
@@ -86,6 +87,8 @@ class Launcher:
             )
         except LaunchFailed:
             del self._exits[launch.id]
+            if before is not None:
+                self._exits[launch.id] = before  # of the one that has the id, whose end somebody waits for
             raise
         return int(answer["pid"])
 
@@ -118,6 +121,8 @@ class Launcher:
         self._exits.pop(process_id, None)
 
     async def _ask(self, **request: Any) -> dict[str, Any]:
+        if self._task.done():
+            raise LaunchFailed("the supervisor is gone")
         number = next(self._numbers)
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._answers[number] = answer
@@ -135,15 +140,19 @@ class Launcher:
 
     async def _listen(self) -> None:
         lines = protocol.Lines()
-        while data := await self._reader.read(1 << 16):
-            for message in lines.feed(data):
-                if "exit" in message:
-                    self._ended(message["exit"], int(message["code"]))
-                elif (answer := self._answers.get(message.get("seq", 0))) is not None and not answer.done():
-                    answer.set_result(message)
+        with contextlib.suppress(OSError, ValueError):
+            while data := await self._reader.read(1 << 16):
+                for message in lines.feed(data):
+                    self._take(message)
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(ConnectionResetError("the supervisor is gone"))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "exit" in message:
+            self._ended(message["exit"], int(message["code"]))
+        elif (answer := self._answers.get(message.get("seq", 0))) is not None and not answer.done():
+            answer.set_result(message)
 
     def _ended(self, process_id: str, code: int) -> None:
         future = self._exits.get(process_id)

@@ -54,6 +54,12 @@ class FileLogs:
     def remove(self, endpoint_id: str) -> None:
         shutil.rmtree(self._root / endpoint_id, ignore_errors=True)
 
+    def keep(self, endpoint_ids: frozenset[str]) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            for folder in list(self._root.iterdir()):
+                if folder.name not in endpoint_ids:
+                    self.remove(folder.name)
+
     async def watch_sizes(self) -> None:
         """Forever: keep every log under the cap."""
         while True:

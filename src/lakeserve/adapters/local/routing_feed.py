@@ -118,11 +118,11 @@ class FeedServer:
         self._gateways.add(writer)
         name = ""
         try:
-            name = str(orjson.loads(await reader.readline() or b"{}").get("gateway", ""))
+            name = str(orjson.loads(await reader.readline())["gateway"])
             while line := await reader.readline():
                 usage = orjson.loads(line)["usage"]
                 self._usage.report(name, [((endpoint, entity), load(data)) for endpoint, entity, data in usage])
-        except (ConnectionError, ValueError) as error:
+        except (ConnectionError, ValueError, TypeError, LookupError) as error:
             _log.debug("gateway %s: %s", name, error)
         finally:
             self._usage.gone(name)
@@ -155,6 +155,7 @@ class FeedClient:
 
     async def _follow_one(self) -> None:
         reader, writer = await asyncio.open_unix_connection(str(self._path), limit=_MAX_LINE)
+        writer.write(orjson.dumps({"gateway": self._name}) + b"\n")
         reporting = asyncio.create_task(self._report(writer), name="usage reports")
         try:
             endpoints: dict[str, EndpointRoutes] = {}

@@ -101,8 +101,16 @@ class LocalWorkers:
                 # Commands belong to a controller that is gone, and their results with it.
                 await self._launcher.stop(process.id, 0)
         workers = [p for p in living if p.kind == KIND and p.note["endpoint_id"] in endpoint_ids]
+        self._sweep({process.note["address"] for process in workers})
         adopted = await asyncio.gather(*(self._adopt_one(process, lost) for process in workers))
         return [worker for worker in adopted if worker is not None]
+
+    def _sweep(self, addresses: set[str]) -> None:
+        """Sockets whose workers ended while no controller watched."""
+        for path in self._run_dir.glob("w-*.sock"):
+            if str(path) not in addresses:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     async def _adopt_one(self, living: Living, lost: Lost) -> Worker | None:
         worker = _worker(living)

@@ -95,3 +95,7 @@ class MemoryLogs:
         self.removed.append(endpoint_id)
         for key in [key for key in self.build if key[0] == endpoint_id]:
             del self.build[key]
+
+    def keep(self, endpoint_ids: frozenset[str]) -> None:
+        for endpoint_id in {key[0] for key in self.build} - endpoint_ids:
+            self.remove(endpoint_id)
