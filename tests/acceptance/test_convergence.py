@@ -52,14 +52,14 @@ class Rounds:
             assert answer.status == 200, answer.body
             assert name in found
         if name in found:
-            self.server.ready(name)
+            self.server.recovered(name)
             assert self.server.value(name, "version") == 1
             self.server.delete(name)
 
     def one_update(self, name: str, version: str) -> None:
         before = self.server.get(name)["config"]
         answer = self.interrupt(self.server.update, name, version=version)
-        endpoint = self.server.ready(name)
+        endpoint = self.server.recovered(name)
         wanted = endpoint["config"]["served_entities"][0]["entity_version"]
         if answer is not None:
             assert answer.status == 200, answer.body
@@ -75,7 +75,7 @@ class Rounds:
         if answer is not None:
             assert name not in found
         if name in found:
-            self.server.ready(name)
+            self.server.recovered(name)
             self.server.delete(name)
 
     def nothing_is_left(self) -> None:

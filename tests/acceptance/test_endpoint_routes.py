@@ -187,6 +187,13 @@ def test_unknown_routes_and_methods(server: Server, probe_endpoint: str) -> None
     assert server.ask("GET", f"/serving-endpoints/{probe_endpoint}/invocations").error[0] == 405
 
 
+@pytest.mark.parametrize("path", [ENDPOINTS, "/health", "/api/2.0/mlflow/registered-models/search"])
+def test_no_header_comes_twice_on_the_way_through_two_servers(server: Server, path: str) -> None:
+    names = [name.lower() for name in server.ask("GET", path).headers]
+    assert "date" in names
+    assert sorted(names) == sorted(set(names))
+
+
 def test_who_am_i_and_where(server: Server) -> None:
     me = server.ask("GET", "/api/2.0/preview/scim/v2/Me")
     assert me.json["userName"] == "admin@lakeserve.local"

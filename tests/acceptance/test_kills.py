@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from support import proc
-from support.server import STOP_S, Server, poll
+from support.registry import short_folder
+from support.server import STOP_S, Server, copy_registry, poll
 from support.serving import Factory
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds the tree's processes in /proc")
@@ -21,15 +22,46 @@ GATEWAY, CONTROLLER, REGISTRY, ZYGOTE = "bootstrap.gateway", "bootstrap.controll
 UNITS = 4
 
 
-@pytest.fixture
-def serving(new_server: Factory) -> Server:
-    """A server of its own with two ready endpoints of all their workers."""
-    server: Server = new_server().start(registry=True)
+def deploy_two(server: Server) -> Server:
+    """Two ready endpoints with all their workers."""
+    server.start(registry=True)
     server.deploy("one")
     server.deploy("two", version="2")
     for name in ("one", "two"):
         poll(lambda name=name: len(pids(server, name)) == UNITS)  # type: ignore[misc]
     return server
+
+
+@pytest.fixture(scope="module")
+def shared(server: Server) -> Iterator[Server]:
+    """Its parts are killed one by one; it outlives all that."""
+    with short_folder() as folder:
+        (folder / "d").mkdir()
+        copy_registry(server.data_dir, folder / "d")
+        battered = Server(folder / "d")
+        try:
+            yield deploy_two(battered)
+            battered.stop()
+        finally:
+            battered.kill_all()
+
+
+@pytest.fixture
+def serving(shared: Server) -> Server:
+    """The shared one, as it should be before and after every test."""
+    shared.wait_ready(registry=True)
+    for name, version in (("one", "1"), ("two", "2")):
+        if shared.value(name, "version") != int(version):
+            assert shared.update(name, version=version).status == 200
+            shared.ready(name)
+        poll(lambda name=name: len(pids(shared, name)) == UNITS, shared.told)  # type: ignore[misc]
+    return shared
+
+
+@pytest.fixture
+def doomed(new_server: Factory) -> Server:
+    """One that the test ends."""
+    return deploy_two(new_server())
 
 
 def pids(server: Server, endpoint: str) -> set[int]:
@@ -100,7 +132,6 @@ def test_models_answer_while_that_part_is_dead(serving: Server, part: str) -> No
     assert serving.update("one", version="2").status == 200
     serving.ready("one")
     assert answers(serving) == [2, 2]
-    serving.stop()
 
 
 def test_a_killed_gateway_is_replaced_and_the_workers_stay(serving: Server) -> None:
@@ -110,7 +141,6 @@ def test_a_killed_gateway_is_replaced_and_the_workers_stay(serving: Server) -> N
     serving.wait_ready()
     assert pids(serving, "one") == workers
     assert answers(serving) == [1, 2]
-    serving.stop()
 
 
 def test_a_killed_worker_is_replaced_and_nothing_fails(serving: Server) -> None:
@@ -119,7 +149,6 @@ def test_a_killed_worker_is_replaced_and_nothing_fails(serving: Server) -> None:
     serving.kill(victim)
     poll(lambda: len(found := pids(serving, "one")) == UNITS and victim not in found, serving.told)
     assert "SIGKILL" in serving.logs("one", "probe-1", "build-logs")
-    serving.stop()
 
 
 def test_all_workers_killed_at_once(serving: Server) -> None:
@@ -128,7 +157,6 @@ def test_all_workers_killed_at_once(serving: Server) -> None:
     poll(lambda: serving.act("one", "echo").status == 200, serving.told, 20)
     poll(lambda: len(pids(serving, "one")) == UNITS, serving.told)
     assert serving.ready("one")
-    serving.stop()
 
 
 def test_a_killed_zygote_is_made_anew_when_it_is_needed(serving: Server) -> None:
@@ -139,19 +167,18 @@ def test_a_killed_zygote_is_made_anew_when_it_is_needed(serving: Server) -> None
     assert pids(serving, "one") == workers
     serving.kill(min(workers))
     poll(lambda: len(found := pids(serving, "one")) == UNITS and min(workers) not in found, serving.told)
-    serving.stop()
 
 
-def test_nothing_outlives_a_killed_supervisor_and_everything_comes_back(serving: Server, new_server: Factory) -> None:
-    before = {name: serving.get(name)["id"] for name in ("one", "two")}
-    living = serving.pids()
-    assert serving.process is not None
-    serving.process.kill()
-    serving.process.wait()
+def test_nothing_outlives_a_killed_supervisor_and_everything_comes_back(doomed: Server, new_server: Factory) -> None:
+    before = {name: doomed.get(name)["id"] for name in ("one", "two")}
+    living = doomed.pids()
+    assert doomed.process is not None
+    doomed.process.kill()
+    doomed.process.wait()
     poll(
         lambda: not [pid for pid in living if proc.lives(pid)], lambda: [proc.read(pid, "cmdline") for pid in living], 2
     )
-    again = new_server(data_dir=serving.data_dir).start()
+    again = new_server(data_dir=doomed.data_dir).start()
     poll(lambda: all(again.get(name)["state"]["ready"] == "READY" for name in before), again.told)
     assert answers(again) == [1, 2]
     assert {name: again.get(name)["id"] for name in before} == before
@@ -159,14 +186,14 @@ def test_nothing_outlives_a_killed_supervisor_and_everything_comes_back(serving:
 
 
 def test_a_process_that_a_model_started_outlives_neither_a_restart_nor_a_stop(
-    serving: Server, new_server: Factory
+    doomed: Server, new_server: Factory
 ) -> None:
-    child = serving.value("one", "spawn")
-    assert serving.process is not None
-    serving.process.kill()
-    serving.process.wait()
+    child = doomed.value("one", "spawn")
+    assert doomed.process is not None
+    doomed.process.kill()
+    doomed.process.wait()
     assert proc.lives(child)
-    again: Server = new_server(data_dir=serving.data_dir).start(registry=True)
+    again: Server = new_server(data_dir=doomed.data_dir).start(registry=True)
     assert not proc.lives(child)
     poll(lambda: again.act("two", "echo").status == 200, again.told)
     child = again.value("two", "spawn")
@@ -174,23 +201,27 @@ def test_a_process_that_a_model_started_outlives_neither_a_restart_nor_a_stop(
     assert not proc.lives(child)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)], ids=lambda number: number.name
+)
 def test_a_signal_ends_the_tree_with_a_hanging_model_and_an_open_stream(
-    serving: Server, tmp_path: Path, number: signal.Signals
+    doomed: Server, tmp_path: Path, number: signal.Signals
 ) -> None:
-    hanging = threading.Thread(target=_ignore_errors, args=(serving.act, "one", "hang"), daemon=True)
+    hanging = threading.Thread(target=_ignore_errors, args=(doomed.act, "one", "hang"), daemon=True)
     hanging.start()
     body = b'{"stream": true, "dataframe_records": [{"count": 5, "until": "%s"}]}' % str(tmp_path / "never").encode()
     head = (
-        f"POST /serving-endpoints/two/invocations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {serving.token}\r\n"
+        f"POST /serving-endpoints/two/invocations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {doomed.token}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    with serving.raw(head.encode() + body) as stream:
-        while b"data: " not in stream.recv(65536):
-            pass
-        poll(lambda: len(pids(serving, "one")) == UNITS - 1)
-        child = serving.value("one", "spawn")
-        took = serving.stop(number)
+    with doomed.raw(head.encode() + body) as stream:
+        seen = b""
+        while b"data: " not in seen:
+            seen += stream.recv(65536)
+            assert seen.startswith(b"HTTP/1.1 200 "), seen
+        poll(lambda: len(pids(doomed, "one")) == UNITS - 1)
+        child = doomed.value("one", "spawn")
+        took = doomed.stop(number)
     assert took < STOP_S
     assert not proc.lives(child)
     hanging.join(10)

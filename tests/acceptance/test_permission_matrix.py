@@ -33,12 +33,16 @@ MISSING_MODEL = {
     "served_entities": [{"entity_name": "main.default.missing", "entity_version": "1", "workload_size": "Small"}]
 }
 NOTHING = {"Operations": [{"op": "replace", "path": "displayName", "value": "x"}]}
+NAMES_ENDPOINT: dict[str, Any] = {"model": "{endpoint}", "messages": []}
 NOBODYS_ACL: dict[str, Any] = {"access_control_list": []}
 
 
 @dataclass(frozen=True)
 class Operation:
-    """Who may, and the call: names in braces stand for something fresh, made by the method of ``World`` of that name."""
+    """Who may, and the call: names in braces stand for something fresh, made by the method of ``World`` of that name.
+
+    In a body only ``{endpoint}``, and only as the model of an OpenAI-shaped call.
+    """
 
     who: str
     method: str
@@ -102,6 +106,21 @@ OPERATIONS = {
     "endpoints.logs": Operation(VIEW, "GET", f"{ENDPOINTS}/{{endpoint}}/served-models/x/logs"),
     "endpoints.metrics": Operation(VIEW, "GET", f"{ENDPOINTS}/{{endpoint}}/metrics"),
     "endpoints.openapi": Operation(VIEW, "GET", f"{ENDPOINTS}/{{endpoint}}/openapi"),
+    "endpoints.events": Operation(VIEW, "GET", f"{ENDPOINTS}/{{endpoint}}/events"),
+    "endpoints.patch_tags": Operation(MANAGE, "PATCH", f"{ENDPOINTS}/{{endpoint}}/tags", {}),
+    "endpoints.put_rate_limits": Operation(MANAGE, "PUT", f"{ENDPOINTS}/{{endpoint}}/rate-limits", {}),
+    "endpoints.put_ai_gateway": Operation(MANAGE, "PUT", f"{ENDPOINTS}/{{endpoint}}/ai-gateway", {}),
+    "endpoints.get_ai_gateway": Operation(VIEW, "GET", f"{ENDPOINTS}/{{endpoint}}/ai-gateway"),
+    "endpoints.notifications": Operation(MANAGE, "PATCH", f"{ENDPOINTS}/{{endpoint}}/notifications", {}),
+    "endpoints.telemetry": Operation(MANAGE, "PATCH", f"{ENDPOINTS}/{{endpoint}}/telemetry-config", {}),
+    "endpoints.system_metrics": Operation(MANAGE, "PATCH", f"{ENDPOINTS}/{{endpoint}}/system-metrics-export-state", {}),
+    "endpoints.create_provisioned": Operation(CALLER, "POST", f"{ENDPOINTS}/pt", {}),
+    "endpoints.update_provisioned": Operation(MANAGE, "PUT", f"{ENDPOINTS}/pt/{{endpoint}}/config", {}),
+    "models.optimization_info": Operation(CALLER, "GET", f"{ENDPOINTS}/get-model-optimization-info/main.default.x/1"),
+    "models.list": Operation(CALLER, "GET", "/serving-endpoints/models"),
+    "models.get": Operation(QUERY, "GET", "/serving-endpoints/models/{endpoint}"),
+    "external_function": Operation(CALLER, "POST", "/api/2.0/external-function", {}),
+    "ai_gateway.ask": Operation(CALLER, "POST", "/ai-gateway/mlflow/v1/chat/completions", {}),
     "server.metrics": Operation(ADMINS, "GET", "/metrics"),
     # What a scope's own grants let its callers do is in tests/unit/control/test_secret_scopes.py.
     "secrets.create_scope": Operation(CALLER, "POST", "/api/2.0/secrets/scopes/create", {"scope": ""}),
@@ -122,6 +141,7 @@ OPERATIONS = {
     "gateway.probe": Operation(ANYONE, "GET", "/health"),
     "gateway.registry": Operation(CALLER, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=0"),
     "gateway.invocations": Operation(QUERY, "POST", "/serving-endpoints/{endpoint}/invocations", {"inputs": [1]}),
+    "gateway.openai": Operation(QUERY, "POST", "/serving-endpoints/chat/completions", NAMES_ENDPOINT),
 }
 
 WHO = {
@@ -290,18 +310,21 @@ def test_both_tables_are_the_same() -> None:
 def test_who_may_what(world: World, role: str, operation: str) -> None:
     said = OPERATIONS[operation]
     values: dict[str, Any] = {}
-    if "{endpoint" in said.path:
+    body = said.body
+    if "{endpoint" in said.path or said.body == NAMES_ENDPOINT:
         endpoint = world.endpoint(role)
         values = {"endpoint": endpoint["name"], "endpoint_id": endpoint["id"]}
         if operation.startswith("gateway."):
             _until_known(world, endpoint["name"])
+        if body == NAMES_ENDPOINT:
+            body = {**NAMES_ENDPOINT, "model": endpoint["name"]}
     for thing in ("user", "robot", "group"):
         if f"{{{thing}}}" in said.path:
             make: Callable[[], str] = getattr(world, thing)
             values[thing] = make()
     token = world.credentials[role][1]
 
-    answer = world.server.ask(said.method, said.path.format(**values), said.body, token=token)
+    answer = world.server.ask(said.method, said.path.format(**values), body, token=token)
 
     if said.who in ROLES[role].may:
         assert answer.status not in (401, 403, 405, 500), answer.body

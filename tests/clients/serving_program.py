@@ -99,6 +99,11 @@ found = endpoints.get(NAME)
 assert found.id == made.id
 assert [(tag.key, tag.value) for tag in found.tags or []] == [("team", "cellar")]
 
+# Tags: the answer's type changed between releases
+
+patched = endpoints.patch(NAME, add_tags=[EndpointTag(key="env", value="test")], delete_tags=["none"])
+assert [(tag.key, tag.value) for tag in getattr(patched, "tags", patched)] == [("team", "cellar"), ("env", "test")]
+
 with refused(ResourceAlreadyExists, NAME):
     endpoints.create(NAME, config=config("wine", "1"))
 with refused(InvalidParameterValue, "alphanumeric"):

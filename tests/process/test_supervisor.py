@@ -174,6 +174,14 @@ def test_a_peer_that_speaks_nonsense_is_dropped_alone(shared: SmallSupervisor, g
     assert "processes" in shared.ask(do="list")
 
 
+def test_a_stop_right_after_the_start_is_not_lost(shared: SmallSupervisor) -> None:
+    """Between fork and exec a child still has the supervisor's own handlers."""
+    for number in range(30):
+        shared.spawn(f"young-{number}")
+        shared.ask(do="stop", id=f"young-{number}", grace_s=60)
+        assert shared.exit_of(f"young-{number}", 10.0) == -signal.SIGTERM
+
+
 def test_what_ignores_sigterm_is_killed_after_its_grace(shared: SmallSupervisor) -> None:
     pid = shared.spawn("stubborn", python(STUBBORN))
     poll(lambda: "ready" in shared.log_of("stubborn"))

@@ -135,6 +135,7 @@ def _endpoint_strategies() -> dict[str, st.SearchStrategy[Any]]:
         "update": st.sampled_from(UpdateState),
         "stopped": st.booleans(),
         "deployments": st.dictionaries(st.tuples(st.integers(0, 2**31), texts), deployments, max_size=3),
+        "notifications": st.none() | extras,
         "extra": extras,
     }
 

@@ -269,6 +269,16 @@ class Server:
         assert endpoint["state"] == {"ready": "READY", "config_update": "NOT_UPDATING"}, (endpoint, self.told())
         return endpoint
 
+    def recovered(self, name: str) -> dict[str, Any]:
+        """The endpoint once it is as it should be, after something was killed: no update runs or failed, and it is ready."""
+        wanted = {"ready": "READY", "config_update": "NOT_UPDATING"}
+
+        def found() -> dict[str, Any] | None:
+            endpoint = self.get(name)
+            return endpoint if endpoint["state"] == wanted else None
+
+        return poll(found, lambda: f"{self.get(name)}\n{self.told()}")  # type: ignore[return-value]
+
     def delete_answer(self, name: str) -> Answer:
         return self.ask("DELETE", f"{ENDPOINTS}/{name}")
 
@@ -313,15 +323,15 @@ def config(model: str = "probe", version: str = "1", *, local: bool = True, **en
     return {"served_entities": [whole]}
 
 
-def log_served_models(server: Server, folder: Path) -> None:
-    """Register the models of ``support.log_served_models`` at the server, as a client of it."""
+def log_served_models(server: Server, folder: Path, module: str = "support.log_served_models") -> None:
+    """Register the models of that module at the server, as a client of it."""
     env = environment() | {
         "PYTHONPATH": str(TESTS),
         "MLFLOW_TRACKING_URI": server.url,
         "MLFLOW_TRACKING_TOKEN": server.token or "",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    argv = [sys.executable, "-m", "support.log_served_models"]
+    argv = [sys.executable, "-m", module]
     done = subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

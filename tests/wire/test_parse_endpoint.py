@@ -62,7 +62,8 @@ def test_full_create() -> None:
         description="Which cards are stolen?",
         route_optimized=True,
         tags=(Tag("team", "risk"), Tag("pilot"), Tag("empty", "")),
-        extra={key: body[key] for key in ("budget_policy_id", "email_notifications", "telemetry_config")},
+        extra={key: body[key] for key in ("budget_policy_id", "email_notifications")},
+        needs=frozenset((Capability.TELEMETRY,)),
         config=RequestedConfig(
             entities=(
                 RequestedEntity(

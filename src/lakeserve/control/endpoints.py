@@ -137,6 +137,19 @@ class Endpoints:
 
         return await self._change(caller, name, "endpoints.start", started)
 
+    async def change(
+        self, caller: Principal, name: str, operation: str, change: Callable[[Endpoint, int], Endpoint]
+    ) -> Endpoint:
+        """A change that concerns no config: ``change`` is one of :mod:`lakeserve.domain.changes`, given the time as epoch ms.
+
+        :raises ResourceDoesNotExist: no such endpoint.
+        """
+
+        async def changed(endpoint: Endpoint, now: int) -> Endpoint:
+            return change(endpoint, now)
+
+        return await self._change(caller, name, operation, changed)
+
     async def delete(self, caller: Principal, name: str) -> None:
         """
         :raises ResourceDoesNotExist: no such endpoint.
@@ -151,13 +164,13 @@ class Endpoints:
         endpoint = await self.authorised(caller, name, "endpoints.get")
         return endpoint, await self.level(caller, endpoint)
 
-    async def list(self, caller: Principal) -> list[Endpoint]:
-        """Those that the caller may view."""
+    async def list(self, caller: Principal, level: Level = Level.CAN_VIEW) -> list[Endpoint]:
+        """Those on which the caller has at least that level."""
         endpoints = await self._store.list()
         if caller.is_admin:
             return endpoints
         granted = await self._store.access_lists()
-        return [e for e in endpoints if e.id in granted and granted[e.id].allows(caller, Level.CAN_VIEW)]
+        return [e for e in endpoints if e.id in granted and granted[e.id].allows(caller, level)]
 
     async def build_logs(self, caller: Principal, name: str, served_entity: str) -> str:
         endpoint = await self.authorised(caller, name, "endpoints.build_logs")

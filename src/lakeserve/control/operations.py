@@ -77,6 +77,21 @@ NEEDS: Final[dict[str, Level | Public | AdminsOnly | None]] = {
     "endpoints.logs": Level.CAN_VIEW,
     "endpoints.metrics": Level.CAN_VIEW,
     "endpoints.openapi": Level.CAN_VIEW,
+    "endpoints.events": Level.CAN_VIEW,
+    "endpoints.patch_tags": Level.CAN_MANAGE,
+    "endpoints.put_rate_limits": Level.CAN_MANAGE,
+    "endpoints.put_ai_gateway": Level.CAN_MANAGE,
+    "endpoints.get_ai_gateway": Level.CAN_VIEW,
+    "endpoints.notifications": Level.CAN_MANAGE,
+    "endpoints.telemetry": Level.CAN_MANAGE,
+    "endpoints.system_metrics": Level.CAN_MANAGE,
+    "endpoints.create_provisioned": None,
+    "endpoints.update_provisioned": Level.CAN_MANAGE,
+    "models.optimization_info": None,
+    "models.list": None,  # shows what the caller may query
+    "models.get": Level.CAN_QUERY,
+    "external_function": None,
+    "ai_gateway.ask": None,
     "server.metrics": ADMIN,
     # What is done with a scope needs a permission on that scope, which control/secrets.py asks for.
     "secrets.create_scope": None,
@@ -94,6 +109,7 @@ NEEDS: Final[dict[str, Level | Public | AdminsOnly | None]] = {
     "gateway.probe": PUBLIC,
     "gateway.registry": None,
     "gateway.invocations": Level.CAN_QUERY,
+    "gateway.openai": Level.CAN_QUERY,
 }
 
 

@@ -261,7 +261,7 @@ class EndpointReconciler:
             del self._scalers[fingerprint]
             self._later(self._deployments.pop(fingerprint).end())
         for worker in self._adopted:
-            self._later(self._parts.workers.kill(worker))
+            self._later(self._parts.workers.drain(worker, self._parts.drain_s))
         self._adopted = []
 
     async def _tear_down(self) -> None:

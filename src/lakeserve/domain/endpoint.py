@@ -4,7 +4,8 @@ An endpoint has an *active* config, which serves, and while an update runs a *pe
 deployed beside it. Each served entity of either config has a :class:`Deployment` record: its observed state. How one
 state leads to the next is in :mod:`lakeserve.domain.lifecycle`.
 
-Times are epoch milliseconds. ``revision`` grows by one with each stored change and fences stale writers.
+Times are epoch milliseconds. ``revision`` grows by one with each stored change and fences stale writers. ``notifications`` are the
+addresses set by their own call, None before that; they are kept and shown, and no mail is sent.
 """
 
 from __future__ import annotations
@@ -144,6 +145,7 @@ class Endpoint:
     update: UpdateState = UpdateState.NOT_UPDATING
     stopped: bool = False
     deployments: Mapping[DeploymentKey, Deployment] = field(default_factory=dict)
+    notifications: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -61,6 +61,20 @@ class Capability(Enum):
         "is not implemented yet; use workload_size, or min_provisioned_concurrency and max_provisioned_concurrency."
     )
     BURST_SCALING = "burst_scaling_enabled is not implemented yet; leave it out or set it to false."
+    TELEMETRY = "telemetry_config is not implemented yet; leave it out."
+    SYSTEM_METRICS_EXPORT = (
+        "The export of system metrics (uc_system_metrics_export_state) is not implemented yet; "
+        "leave it out, or set it to FIRST_PARTY_EXPORT_DISABLED."
+    )
+    PROVISIONED_ENDPOINTS = (
+        "Provisioned throughput endpoints are not implemented yet; create an endpoint with a registered model instead."
+    )
+    MODEL_OPTIMIZATION = "Optimization info of models for provisioned throughput is not implemented yet."
+    EVENTS = "Events of endpoints are not implemented yet; read the build logs and server logs of its served entities."
+    EXTERNAL_FUNCTIONS = "Requests through Unity Catalog connections (external-function) are not implemented yet."
+    AI_GATEWAY_ROUTES = (
+        "The routes under /ai-gateway are not implemented yet; use /serving-endpoints as the OpenAI client's base URL."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +124,12 @@ def check_endpoint(requested: RequestedEndpoint) -> None:
         raise InvalidParameterValue(
             f"description must have at most {MAX_DESCRIPTION} characters, not {len(requested.description)}."
         )
-    _check_tags(requested.tags)
+    check_tags(requested.tags)
     if requested.config is None:
         for capability, given in ((Capability.AI_GATEWAY, "ai_gateway"), (Capability.RATE_LIMITS, "rate_limits")):
             if capability in requested.needs:
                 raise InvalidParameterValue(f"Cannot specify {given} when creating endpoints without a config.")
-    _refuse(requested.needs)
+    refuse(requested.needs)
 
 
 def models_to_resolve(config: RequestedConfig) -> tuple[ModelKey, ...]:
@@ -128,7 +142,7 @@ def models_to_resolve(config: RequestedConfig) -> tuple[ModelKey, ...]:
         raise InvalidParameterValue(
             f"A config must have 1 to {MAX_SERVED_ENTITIES} served entities, not {len(config.entities)}."
         )
-    _refuse(config.needs)
+    refuse(config.needs)
     keys = [_check_entity(position, entity) for position, entity in enumerate(config.entities, start=1)]
     _check_unique(entity.name for entity in config.entities if entity.name is not None)
     if config.routes is None and len(config.entities) > 1:
@@ -186,12 +200,14 @@ def settle(
     )
 
 
-def _refuse(needs: Iterable[Capability], where: str = "") -> None:
+def refuse(needs: Iterable[Capability], where: str = "") -> None:
+    """:raises NotImplementedYet: with the first of them by name."""
     for capability in sorted(needs, key=lambda each: each.name):
         raise NotImplementedYet(where + capability.value)
 
 
-def _check_tags(tags: tuple[Tag, ...]) -> None:
+def check_tags(tags: tuple[Tag, ...]) -> None:
+    """:raises InvalidParameterValue: a key is empty or given twice."""
     for key, count in Counter(tag.key for tag in tags).items():
         if not key:
             raise InvalidParameterValue("Each tag must have a key that is not empty.")
@@ -203,13 +219,13 @@ def _check_entity(position: int, entity: RequestedEntity) -> ModelKey:
     where = f"Served entity '{entity.name}': " if entity.name else f"Served entity {position}: "
     if entity.name is not None:
         names.check_served_entity_name(entity.name)
-    _refuse(entity.needs, where)
+    refuse(entity.needs, where)
     if not entity.entity_name:
         raise InvalidParameterValue(where + "entity_name is required; give the name of a registered model.")
     if entity.entity_name.startswith(_FOUNDATION_MODELS):
-        _refuse([Capability.FOUNDATION_MODEL], where)
+        refuse([Capability.FOUNDATION_MODEL], where)
     if not entity.entity_version:
-        _refuse([Capability.UNVERSIONED_ENTITY], where)
+        refuse([Capability.UNVERSIONED_ENTITY], where)
     key = entity.entity_name, entity.entity_version or ""
     names.check_model_name(key[0])
     names.check_model_version(key[1])

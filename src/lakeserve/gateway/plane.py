@@ -87,9 +87,10 @@ class DataPlane:
 
     def admit(self, authorization: bytes | None, name: str, served_entity: str | None) -> Admitted:
         """Every check that needs no body."""
-        return self._admit(self.authenticate(authorization), name, served_entity)
+        return self.admit_known(self.authenticate(authorization), name, served_entity)
 
-    def _admit(self, principal: Principal, name: str, served_entity: str | None) -> Admitted:
+    def admit_known(self, principal: Principal, name: str, served_entity: str | None) -> Admitted:
+        """The same for a caller who has been authenticated: the body may be needed to know which endpoint is meant."""
         endpoint = route.resolve(self.table, name)
         route.authorise(endpoint, principal)
         entity = route.choose(endpoint, served_entity, self._draw)
@@ -109,7 +110,7 @@ class DataPlane:
         """
         while True:
             if self.table.endpoints.get(admitted.endpoint.name) is not admitted.endpoint:
-                admitted = self._admit(admitted.principal, admitted.endpoint.name, admitted.asked_for)
+                admitted = self.admit_known(admitted.principal, admitted.endpoint.name, admitted.asked_for)
             usage = self.meter.of((admitted.endpoint.id, admitted.entity.name))
             began = time.perf_counter()
             try:

@@ -28,7 +28,9 @@ from lakeserve.http import guard
 from lakeserve.http.asgi import Header, Receive, Scope, Send, encode_headers, header, send_bytes, send_error, send_json
 from lakeserve.http.body import ByteBudget, ClientGone, expected_size, read_body
 from lakeserve.http.passing import Passage
+from lakeserve.ports.upstream import Reply
 from lakeserve.settings import Limits
+from lakeserve.wire import openai
 from lakeserve.wire.databricks.errors import render_stream_error
 
 _log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ _PAGES = frozenset(("/", "/index.html"))
 """MLflow's web interface."""
 _REGISTRY_PATHS = _PAGES | {"/graphql", "/get-artifact", "/model-versions/get-artifact", "/version"}
 _INTERNAL = "/_lakeserve"
+_JSON = "application/json"
 _SYNC_WAIT_S = 30.0
 
 
@@ -88,9 +91,11 @@ class GatewayApp:
     async def _route(self, scope: Scope, receive: Receive, send: _Started, path: str, request_id: str) -> None:
         target = _invocation(path)
         if target is not None:
-            if scope["method"] != "POST":
-                raise MethodNotAllowed(f"Method {scope['method']} is not allowed here; use POST.")
+            _require_post(scope)
             await self._invoke(scope, receive, send, *target, request_id)
+        elif path in openai.INPUTS:
+            _require_post(scope)
+            await self._ask_openai(scope, receive, send, path, request_id)
         elif path in ("/health", "/ready"):
             await self._probe(send, path)
         elif path == _INTERNAL or path.startswith(_INTERNAL + "/"):
@@ -144,18 +149,29 @@ class GatewayApp:
             body = await self._body(scope, receive)
             content_type = (header(scope, b"content-type") or b"").decode("latin-1")
             request = Request(request_id, content_type, body, partial(_until_gone, receive))
-            try:
-                admitted, answer = await self._plane.dispatch(admitted, request)
-            except ClientLeft:
-                raise ClientGone from None
-            except LakeserveError as error:
-                await send_error(send, error, _answer_headers(admitted, request_id))
-                return
-        headers = _answer_headers(admitted, request_id)
-        if isinstance(answer, Relay):
-            await _relay(answer, receive, send, headers)
-        else:
-            await send_bytes(send, answer.status, answer.content_type.encode("latin-1"), answer.body, headers)
+            admitted, answer = await self._dispatch(admitted, request)
+        await _answer(answer, receive, send, _answer_headers(admitted, request_id))
+
+    async def _ask_openai(self, scope: Scope, receive: Receive, send: Send, path: str, request_id: str) -> None:
+        """As an invocation of the endpoint that the body names: only whoever is known gets their body read."""
+        principal = self._plane.authenticate(header(scope, b"authorization"))
+        async with self._bodies.hold(expected_size(scope, self._limits.request_bytes)):
+            name, body = openai.read_call(path, await self._body(scope, receive))
+            admitted = self._plane.admit_known(principal, name, None)
+            request = Request(request_id, _JSON, body, partial(_until_gone, receive))
+            admitted, answer = await self._dispatch(admitted, request)
+        await _answer(answer, receive, send, _answer_headers(admitted, request_id))
+
+    async def _dispatch(self, admitted: Admitted, request: Request) -> tuple[Admitted, Reply | Relay | LakeserveError]:
+        """
+        :raises ClientGone: the client left while its request waited in line.
+        """
+        try:
+            return await self._plane.dispatch(admitted, request)
+        except ClientLeft:
+            raise ClientGone from None
+        except LakeserveError as error:
+            return admitted, error
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         try:
@@ -163,6 +179,15 @@ class GatewayApp:
                 return await read_body(scope, receive, self._limits.request_bytes)
         except TimeoutError:
             raise RequestTimeout(f"The request's body did not arrive within {self._limits.body_s:.0f} s.") from None
+
+
+async def _answer(answer: Reply | Relay | LakeserveError, receive: Receive, send: Send, headers: list[Header]) -> None:
+    if isinstance(answer, Relay):
+        await _relay(answer, receive, send, headers)
+    elif isinstance(answer, LakeserveError):
+        await send_error(send, answer, headers)
+    else:
+        await send_bytes(send, answer.status, answer.content_type.encode("latin-1"), answer.body, headers)
 
 
 async def _relay(relay: Relay, receive: Receive, send: Send, headers: list[Header]) -> None:
@@ -198,6 +223,11 @@ def _answer_headers(admitted: Admitted, request_id: str) -> list[Header]:
         (b"x-databricks-request-id", request),
         (b"databricks-request-id", request),
     ]
+
+
+def _require_post(scope: Scope) -> None:
+    if scope["method"] != "POST":
+        raise MethodNotAllowed(f"Method {scope['method']} is not allowed here; use POST.")
 
 
 def _invocation(path: str) -> tuple[str, str | None] | None:

@@ -164,9 +164,8 @@ class Supervisor:
 
     def _answer(self, message: dict[str, Any]) -> dict[str, Any]:
         seq = message.get("seq")
-        do = {"spawn": self._spawn, "adopt": self._adopt, "stop": self._stop, "list": self._list}.get(
-            str(message.get("do"))
-        )
+        asked = {"spawn": self._spawn, "adopt": self._adopt, "note": self._note, "stop": self._stop, "list": self._list}
+        do = asked.get(message.get("do", ""))
         if do is None:
             return {"seq": seq, "error": "unknown request"}
         try:
@@ -195,6 +194,10 @@ class Supervisor:
         process = Process(message["id"], message["kind"], int(message["pid"]), message.get("note") or {})
         gone = self.table.add(process, adopted=True)
         return {} if gone is None else {"gone": gone}
+
+    def _note(self, message: dict[str, Any]) -> dict[str, Any]:
+        self.table.note(message["id"], message["note"])
+        return {}
 
     def _stop(self, message: dict[str, Any]) -> dict[str, Any]:
         self.table.stop(message["id"], float(message["grace_s"]))

@@ -7,6 +7,7 @@ Requests carry ``seq``; the answer carries the same ``seq`` and either the field
 =========  =======================================================================  =====================
 spawn      id, kind, argv, environment, cwd, log, stdin, listen, note               pid
 adopt      id, kind, pid, note: a process that became the supervisor's child        {} (``gone``: exit code)
+note       id, note: more of it, for a later list                                   {}
 stop       id, grace_s: SIGTERM to its group, SIGKILL after the grace               {}
 list                                                                                processes: [{id, kind, pid, note}]
 =========  =======================================================================  =====================

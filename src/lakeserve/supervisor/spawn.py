@@ -22,6 +22,9 @@ LISTEN_FD = "LAKESERVE_LISTEN_FD"
 
 EXEC_FAILED = 127
 
+_HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+"""The signals that the supervisor has handlers for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
@@ -57,9 +60,14 @@ def spawn(program: Program) -> int:
             inherit.append(listening)
             environment[LISTEN_FD] = str(listening)
         parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            _become(program, environment, stdin, output, inherit, parent)
+        # Until the child has put its own handlers in their places, a signal to it would run ours, and be lost.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _become(program, environment, stdin, output, inherit, parent)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return pid
     finally:
         for descriptor in opened:
@@ -105,8 +113,9 @@ def _become(
         death.die_with_parent(parent)
         os.setsid()
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
+        for number in (*_HANDLED, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
         os.dup2(stdin, 0)
         os.dup2(output, 1)
         os.dup2(output, 2)

@@ -65,6 +65,11 @@ class ProcessTable:
         self._by_pid[process.pid] = process
         return None
 
+    def note(self, process_id: str, more: dict[str, Any]) -> None:
+        """Add to what is noted of it. Unknown ids have ended already."""
+        if (process := self._by_id.get(process_id)) is not None:
+            process.note.update(more)
+
     def stop(self, process_id: str, grace_s: float) -> None:
         """Ask it to end. Asking again can shorten the grace, never lengthen it. Unknown ids have ended already."""
         process = self._by_id.get(process_id)

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,22 @@ def test_the_controller_is_killed(twins: Server, endpoint: str, kills: int, caps
             poll(lambda: twins.ask("GET", f"{ENDPOINTS}/{endpoint}").status == 200)
 
     undisturbed(twins, endpoint, work, capsys)
+
+
+def test_a_busy_worker_outlives_the_controller(twins: Server, endpoint: str, tmp_path: Path) -> None:
+    """It answers nobody while it works, which a new controller must not take for being dead."""
+    began, go = tmp_path / "began", tmp_path / "go"
+    pids = worker_pids(twins, endpoint)
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(twins.act, endpoint, "wait", began=str(began), until=str(go), value="finished")
+        poll(began.exists)
+        twins.kill(*twins.pids_of("lakeserve.bootstrap.controller"))
+        poll(lambda: twins.ask("GET", f"{ENDPOINTS}/{endpoint}").status == 200, limit_s=20)
+        twins.ready(endpoint)
+        assert worker_pids(twins, endpoint) == pids
+        go.touch()
+        assert held.result().json == {"predictions": ["finished"]}
+    assert worker_pids(twins, endpoint) == pids
 
 
 @pytest.mark.parametrize("seconds", counts(2, 90))

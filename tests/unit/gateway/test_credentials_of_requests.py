@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeserve.domain.errors import BadRequest, EndpointNotFound, LakeserveError, PermissionDenied, TemporarilyUnavailable, Unauthenticated
+from lakeserve.domain.errors import (
+    BadRequest,
+    EndpointNotFound,
+    LakeserveError,
+    PermissionDenied,
+    TemporarilyUnavailable,
+    Unauthenticated,
+)
 from lakeserve.domain.principal import AccessList, Level, token_digest
 from lakeserve.domain.routing import RoutingTable
 from lakeserve.gateway import route
@@ -66,7 +73,9 @@ def test_knows_who_calls(header: bytes) -> None:
     assert authenticate(PRINCIPALS, header, now=10**15) is ADA
 
 
-@pytest.mark.parametrize("header", [None, b"Bearer dapi2", b"Bearer " + token_digest("dapi1").encode(), b"Digest dapi1"])
+@pytest.mark.parametrize(
+    "header", [None, b"Bearer dapi2", b"Bearer " + token_digest("dapi1").encode(), b"Digest dapi1"]
+)
 def test_refuses_everybody_else_and_never_repeats_the_credential(header: bytes | None) -> None:
     with pytest.raises(Unauthenticated) as refused:
         authenticate(PRINCIPALS, header, now=0)

@@ -261,11 +261,13 @@ class Interleaving:
         assert len(self.held) == len(set(self.held)), "a worker was handed out twice"
 
 
-kinds = st.sampled_from(["acquire", "acquire", "release", "release", "cancel", "lose", "up", "up", "name", "none", "settle", "wait"])
+kinds = st.sampled_from(
+    ["acquire", "acquire", "release", "release", "cancel", "lose", "up", "up", "name", "none", "settle", "wait"]
+)
 steps = st.lists(st.tuples(kinds, st.integers(0, 11)), min_size=5, max_size=60)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(steps)
 def test_whatever_happens_no_worker_is_lost_or_used_twice(history: list[tuple[str, int]]) -> None:
     async def live() -> None:
@@ -299,6 +301,8 @@ async def wind_up(it: Interleaving) -> None:
     assert not it.pool._retired
     assert not it.pool._at
     others: list[Coroutine[Any, Any, Any] | None] = [
-        task.get_coro() for task in asyncio.all_tasks() if task is not asyncio.current_task()  # type: ignore[misc]
+        task.get_coro()
+        for task in asyncio.all_tasks()
+        if task is not asyncio.current_task()  # type: ignore[misc]
     ]
     assert not others

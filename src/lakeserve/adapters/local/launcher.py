@@ -99,6 +99,10 @@ class Launcher:
         if "gone" in answer:
             self._ended(process_id, int(answer["gone"]))
 
+    async def note(self, process_id: str, note: Mapping[str, Any]) -> None:
+        """Add to its note; a process that has ended already is no error."""
+        await self._ask(do="note", id=process_id, note=dict(note))
+
     async def stop(self, process_id: str, grace_s: float) -> None:
         """SIGTERM now, SIGKILL after the grace. Returns at once; a process that has ended already is no error."""
         await self._ask(do="stop", id=process_id, grace_s=grace_s)

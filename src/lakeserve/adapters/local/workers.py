@@ -29,7 +29,7 @@ from lakeserve.ports.workers import Lost, Worker, WorkerFailed, WorkerSpec
 from lakeserve_worker import protocol
 
 KIND: Final = "worker"
-_ADOPT_LIMIT_S = 30.0
+_READY: Final = "ready"
 _END_LIMIT_S = 5.0
 
 
@@ -65,6 +65,7 @@ class LocalWorkers:
         try:
             worker = replace(worker, pid=await self._launch(worker, spec))
             connection = await self._ready(worker, spec.load_limit_s)
+            await self._launcher.note(worker.id, {_READY: True})
         except LaunchFailed as error:
             raise WorkerFailed(f"The model's process could not be started: {error}.") from error
         except BaseException:
@@ -113,13 +114,15 @@ class LocalWorkers:
                     path.unlink()
 
     async def _adopt_one(self, living: Living, lost: Lost) -> Worker | None:
+        """One that has been ready is taken as it is: it may be busy for long, and then answers nobody else.
+
+        One that was still loading is ended, because to wait for it would keep the control plane away.
+        """
         worker = _worker(living)
-        try:
-            connection = await self._ready(worker, _ADOPT_LIMIT_S)
-        except WorkerFailed:
+        if not living.note.get(_READY):
             await self._discard(worker)
             return None
-        self._watch(worker, living.note["environment"], connection, lost)
+        self._watch(worker, living.note["environment"], None, lost)
         return worker
 
     async def _launch(self, worker: Worker, spec: WorkerSpec) -> int:
@@ -198,8 +201,9 @@ class LocalWorkers:
         self._launcher.forget(worker.id)
         return f"The model's process {how(code)} while loading the model."
 
-    def _watch(self, worker: Worker, key: str, connection: WorkerSocket, lost: Lost) -> None:
-        self._connections[worker.id] = connection
+    def _watch(self, worker: Worker, key: str, connection: WorkerSocket | None, lost: Lost) -> None:
+        if connection is not None:
+            self._connections[worker.id] = connection
         self._zygotes.used_by(worker.id, key)
         self._watches[worker.id] = asyncio.create_task(self._until_end(worker, key, lost), name=f"watch {worker.id}")
 

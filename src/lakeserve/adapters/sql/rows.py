@@ -52,6 +52,7 @@ def endpoint_values(endpoint: Endpoint) -> dict[str, Any]:
             "stopped": endpoint.stopped,
             "pending": None if endpoint.pending is None else _config_document(endpoint.pending),
             "deployments": [_deployment_document(key, value) for key, value in endpoint.deployments.items()],
+            **({} if endpoint.notifications is None else {"notifications": _plain(endpoint.notifications)}),
             "extra": _plain(endpoint.extra),
         },
     }
@@ -80,6 +81,7 @@ def _endpoint(row: Row[Any], document: Document) -> Endpoint:
         pending=None if pending is None else _config(pending),
         stopped=document.get("stopped", False),
         deployments=dict(_deployment(item) for item in document.get("deployments", ())),
+        notifications=document.get("notifications"),
         extra=document.get("extra", {}),
     )
 

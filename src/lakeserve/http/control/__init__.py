@@ -18,9 +18,12 @@ from lakeserve.control.permissions import Permissions
 from lakeserve.control.secrets import Secrets
 from lakeserve.control.tokens import PersonalTokens, TokenManagement
 from lakeserve.http.asgi import App
+from lakeserve.http.control import blocks as block_routes
 from lakeserve.http.control import directory as directory_routes
 from lakeserve.http.control import endpoints as endpoint_routes
 from lakeserve.http.control import identity as identity_routes
+from lakeserve.http.control import later as later_routes
+from lakeserve.http.control import models as model_routes
 from lakeserve.http.control import observability as observability_routes
 from lakeserve.http.control import permissions as permission_routes
 from lakeserve.http.control import secrets as secret_routes
@@ -59,6 +62,9 @@ class Services:
 def create_app(services: Services, settings: ControlSettings) -> App:
     routes = Routes(settings, services.principals, services.clock)
     endpoint_routes.add(routes, services.endpoints)
+    block_routes.add(routes, services.endpoints)
+    later_routes.add(routes, services.endpoints)
+    model_routes.add(routes, services.endpoints)
     observability_routes.add(routes, services.metrics, services.descriptions)
     identity_routes.add_discovery(routes, settings)
     identity_routes.add_oauth(routes, services.identity.access, services.identity.logins)

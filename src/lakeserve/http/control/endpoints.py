@@ -10,8 +10,18 @@ from lakeserve.domain.endpoint import Endpoint
 from lakeserve.domain.principal import Level, Principal
 from lakeserve.http.control.routes import Call, Handler, Routes
 from lakeserve.wire.databricks import bodies, convert
+from lakeserve.wire.databricks.client_versions import knows_update_canceled
 
 BASE = "/api/2.0/serving-endpoints"
+
+
+def render(call: Call, endpoint: Endpoint, level: Level) -> Any:
+    """The endpoint in the words that this client knows."""
+    return convert.render_endpoint(endpoint, level, knows_canceled=_knows_canceled(call))
+
+
+def _knows_canceled(call: Call) -> bool:
+    return knows_update_canceled(call.headers.get("user-agent", ""))
 
 
 def add(routes: Routes, endpoints: Endpoints) -> None:
@@ -19,18 +29,18 @@ def add(routes: Routes, endpoints: Endpoints) -> None:
 
     async def create(call: Call) -> Any:
         requested = convert.parse_create(bodies.read_object(call.body))
-        return convert.render_endpoint(await endpoints.create(call.caller, requested), Level.CAN_MANAGE)
+        return render(call, await endpoints.create(call.caller, requested), Level.CAN_MANAGE)
 
     async def update_config(call: Call) -> Any:
         requested = convert.parse_config(bodies.read_object(call.body))
         endpoint = await endpoints.update_config(call.caller, call.path["name"], requested)
-        return convert.render_endpoint(endpoint, await endpoints.level(call.caller, endpoint))
+        return render(call, endpoint, await endpoints.level(call.caller, endpoint))
 
     async def get(call: Call) -> Any:
-        return convert.render_endpoint(*await endpoints.get(call.caller, call.path["name"]))
+        return render(call, *await endpoints.get(call.caller, call.path["name"]))
 
     async def list_all(call: Call) -> Any:
-        return convert.render_list(await endpoints.list(call.caller))
+        return convert.render_list(await endpoints.list(call.caller), knows_canceled=_knows_canceled(call))
 
     async def delete(call: Call) -> Any:
         await endpoints.delete(call.caller, call.path["name"])
@@ -55,7 +65,7 @@ def _add_changes(routes: Routes, endpoints: Endpoints) -> None:
     def changing(change: Callable[[Principal, str], Awaitable[Endpoint]]) -> Handler:
         async def answer(call: Call) -> Any:
             endpoint = await change(call.caller, call.path["name"])
-            return convert.render_endpoint(endpoint, await endpoints.level(call.caller, endpoint))
+            return render(call, endpoint, await endpoints.level(call.caller, endpoint))
 
         return answer
 

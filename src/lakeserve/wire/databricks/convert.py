@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lakeserve.domain.endpoint import Endpoint, EndpointConfig, Route, ServedEntity, Tag
+from lakeserve.domain.changes import NOTIFICATIONS, SYSTEM_METRICS
+from lakeserve.domain.endpoint import Endpoint, EndpointConfig, Route, ServedEntity, Tag, UpdateState
 from lakeserve.domain.errors import InvalidParameterValue
 from lakeserve.domain.principal import Level
 from lakeserve.domain.requested import Capability, RequestedConfig, RequestedEndpoint, RequestedEntity
@@ -22,6 +23,7 @@ from lakeserve.wire.databricks.fields import WireModel, read
 from lakeserve.wire.databricks.serving import (
     CreateServingEndpoint,
     EndpointCoreConfigInput,
+    EndpointTag,
     RouteInput,
     ServedEntityInput,
     ServedModelInput,
@@ -41,8 +43,9 @@ _SET_BY_SERVER = {
     ServedModelInput: frozenset(("id", "state", "creator", "creation_timestamp")),
 }
 _BELONG_TO_CONFIG = ("served_entities", "served_models", "traffic_config", "auto_capture_config")
+EXPORT_ENABLED, EXPORT_DISABLED = "FIRST_PARTY_EXPORT_ENABLED", "FIRST_PARTY_EXPORT_DISABLED"
 # Notifications given at creation are not shown until they are set by their own call.
-_NEVER_SHOWN = frozenset(("email_notifications",))
+_NEVER_SHOWN = frozenset((NOTIFICATIONS,))
 
 
 def parse_create(body: object) -> RequestedEndpoint:
@@ -53,21 +56,44 @@ def parse_create(body: object) -> RequestedEndpoint:
     misplaced = next((key for key in _BELONG_TO_CONFIG if key in (given.model_extra or {})), None)
     if misplaced is not None:
         raise InvalidParameterValue(f"{misplaced} must be given inside config, as config.{misplaced}.")
-    needs = {Capability.AI_GATEWAY: given.ai_gateway, Capability.RATE_LIMITS: given.rate_limits}
+    needs = {
+        Capability.AI_GATEWAY: given.ai_gateway,
+        Capability.RATE_LIMITS: given.rate_limits,
+        Capability.TELEMETRY: given.telemetry_config,
+        Capability.SYSTEM_METRICS_EXPORT: exports_metrics(given.uc_system_metrics_export_state),
+    }
     return RequestedEndpoint(
         name=given.name,
         config=None if given.config is None else _config(given.config),
         description=given.description or "",
-        tags=tuple(Tag(tag.key or "", tag.value) for tag in given.tags or ()),
+        tags=parse_tags(given.tags),
         route_optimized=bool(given.route_optimized),
         needs=_needed(needs),
-        extra=_extra(given) | _switched_off("ai_gateway", given.ai_gateway),
+        extra={
+            **_extra(given),
+            **_switched_off("ai_gateway", given.ai_gateway),
+            **_switched_off("telemetry_config", given.telemetry_config),
+            **_given(SYSTEM_METRICS, given.uc_system_metrics_export_state),
+        },
     )
 
 
 def parse_config(body: object) -> RequestedConfig:
     """:raises InvalidParameterValue: a field has the wrong type, or two fields contradict each other."""
     return _config(read(EndpointCoreConfigInput, body))
+
+
+def parse_tags(given: Iterable[EndpointTag] | None) -> tuple[Tag, ...]:
+    return tuple(Tag(tag.key or "", tag.value) for tag in given or ())
+
+
+def exports_metrics(state: str | None) -> bool:
+    """
+    :raises InvalidParameterValue: none of the two states that there are.
+    """
+    if state not in (None, EXPORT_ENABLED, EXPORT_DISABLED):
+        raise InvalidParameterValue(f"{SYSTEM_METRICS} must be {EXPORT_ENABLED} or {EXPORT_DISABLED}.")
+    return state == EXPORT_ENABLED
 
 
 def _config(given: EndpointCoreConfigInput) -> RequestedConfig:
@@ -127,19 +153,23 @@ def _route(position: int, given: RouteInput) -> Route:
 
 
 def _needed(given: Mapping[Capability, object]) -> frozenset[Capability]:
-    return frozenset(capability for capability, value in given.items() if _asks(value))
+    return frozenset(capability for capability, value in given.items() if asks(value))
 
 
-def _asks(value: object) -> bool:
+def asks(value: object) -> bool:
     """Whether a settings block asks for anything: one that is empty or switched off in all its parts does not."""
     if isinstance(value, dict):
-        return value.get("enabled") is not False and any(_asks(each) for each in value.values())
+        return value.get("enabled") is not False and any(asks(each) for each in value.values())
     return bool(value)
 
 
 def _switched_off(name: str, block: Json | None) -> Json:
     """A block that asks for nothing needs no capability, but its owner expects to read it back."""
-    return {name: block} if block and not _asks(block) else {}
+    return {name: block} if block and not asks(block) else {}
+
+
+def _given(name: str, value: object) -> Json:
+    return {} if value is None else {name: value}
 
 
 def _extra(given: WireModel) -> Json:
@@ -147,9 +177,15 @@ def _extra(given: WireModel) -> Json:
     return {key: value for key, value in (given.model_extra or {}).items() if key not in dropped and value is not None}
 
 
-def render_endpoint(endpoint: Endpoint, level: Level) -> Json:
-    """The whole endpoint as the caller sees it; ``level`` is what the caller may do with it."""
-    detailed = _head(endpoint) | {"route_optimized": endpoint.route_optimized, "permission_level": level.value}
+def render_endpoint(endpoint: Endpoint, level: Level, *, knows_canceled: bool = True) -> Json:
+    """The whole endpoint as the caller sees it; ``level`` is what the caller may do with it.
+
+    For a client that does not know UPDATE_CANCELED, a canceled update is a failed one.
+    """
+    detailed = _head(endpoint, knows_canceled) | {
+        "route_optimized": endpoint.route_optimized,
+        "permission_level": level.value,
+    }
     if endpoint.active is not None:
         detailed["config"] = _deployed(endpoint, endpoint.active)
     if endpoint.pending is not None:
@@ -157,13 +193,13 @@ def render_endpoint(endpoint: Endpoint, level: Level) -> Json:
     return detailed
 
 
-def render_list(endpoints: Iterable[Endpoint]) -> Json:
+def render_list(endpoints: Iterable[Endpoint], *, knows_canceled: bool = True) -> Json:
     """Rows in the order given. ``endpoints`` is there also when it is empty: clients read it unasked."""
-    return {"endpoints": [_row(endpoint) for endpoint in endpoints]}
+    return {"endpoints": [_row(endpoint, knows_canceled) for endpoint in endpoints]}
 
 
-def _row(endpoint: Endpoint) -> Json:
-    row = _head(endpoint)
+def _row(endpoint: Endpoint, knows_canceled: bool) -> Json:
+    row = _head(endpoint, knows_canceled)
     if endpoint.active is not None:
         entities = endpoint.active.entities
         row["config"] = {
@@ -173,8 +209,10 @@ def _row(endpoint: Endpoint) -> Json:
     return row
 
 
-def _head(endpoint: Endpoint) -> Json:
+def _head(endpoint: Endpoint, knows_canceled: bool) -> Json:
     """What the list and the single endpoint have in common. Unknown fields come first: they can never replace ours."""
+    canceled = endpoint.update is UpdateState.UPDATE_CANCELED
+    update = UpdateState.UPDATE_FAILED if canceled and not knows_canceled else endpoint.update
     head: Json = {key: value for key, value in endpoint.extra.items() if key not in _NEVER_SHOWN}
     head |= {
         "name": endpoint.name,
@@ -183,13 +221,17 @@ def _head(endpoint: Endpoint) -> Json:
         "creation_timestamp": endpoint.created_at,
         "last_updated_timestamp": endpoint.updated_at,
         "description": endpoint.description,
-        "state": {"ready": endpoint.ready.value, "config_update": endpoint.update.value},
+        "state": {"ready": endpoint.ready.value, "config_update": update.value},
     }
     if endpoint.tags:
-        head["tags"] = [
-            {"key": tag.key} if tag.value is None else {"key": tag.key, "value": tag.value} for tag in endpoint.tags
-        ]
+        head["tags"] = render_tags(endpoint.tags)
+    if endpoint.notifications:
+        head[NOTIFICATIONS] = dict(endpoint.notifications)
     return head
+
+
+def render_tags(tags: Iterable[Tag]) -> list[Json]:
+    return [{"key": tag.key} if tag.value is None else {"key": tag.key, "value": tag.value} for tag in tags]
 
 
 def _deployed(endpoint: Endpoint, config: EndpointConfig) -> Json:

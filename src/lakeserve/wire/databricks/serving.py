@@ -75,6 +75,38 @@ class CreateServingEndpoint(WireModel):
     route_optimized: Flag = None
     ai_gateway: dict[str, Any] | None = None
     rate_limits: list[Any] | None = None
+    telemetry_config: dict[str, Any] | None = None
+    uc_system_metrics_export_state: Text = None
+
+
+class PatchTags(WireModel):
+    """``delete_tags`` are keys."""
+
+    add_tags: list[EndpointTag] | None = None
+    delete_tags: list[LiteralText] | None = None
+
+
+class EmailNotifications(WireModel):
+    """E-mail addresses."""
+
+    on_update_success: list[LiteralText] | None = None
+    on_update_failure: list[LiteralText] | None = None
+
+
+class UpdateNotifications(WireModel):
+    email_notifications: EmailNotifications | None = None
+
+
+class PutRateLimits(WireModel):
+    rate_limits: list[Any] | None = None
+
+
+class PatchTelemetryConfig(WireModel):
+    telemetry_config: dict[str, Any] | None = None
+
+
+class PatchSystemMetricsExportState(WireModel):
+    uc_system_metrics_export_state: Text = None
 
 
 # --------------------------------------------------------------------------------------------------------- outputs
