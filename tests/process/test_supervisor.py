@@ -149,6 +149,8 @@ def test_an_id_is_in_use_as_long_as_its_process_lives(shared: SmallSupervisor) -
         {"do": "spawn", "id": "bad", "kind": "worker", "argv": ["x"], "environment": [], "log": None},
         {"do": "adopt", "id": "bad", "kind": "worker", "pid": "no number"},
         {"do": "stop", "id": "bad"},
+        {"do": "note", "id": "bad"},
+        {"do": "note", "id": [], "note": {}},
     ],
 )
 def test_a_request_that_makes_no_sense_is_answered_and_ends_nothing(

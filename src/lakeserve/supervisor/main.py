@@ -165,7 +165,7 @@ class Supervisor:
     def _answer(self, message: dict[str, Any]) -> dict[str, Any]:
         seq = message.get("seq")
         asked = {"spawn": self._spawn, "adopt": self._adopt, "note": self._note, "stop": self._stop, "list": self._list}
-        do = asked.get(message.get("do", ""))
+        do = asked.get(str(message.get("do")))
         if do is None:
             return {"seq": seq, "error": "unknown request"}
         try:
