@@ -37,6 +37,7 @@ ENV_MANAGER = "LAKESERVE_ENV_MANAGER"
 """A variable of a served entity: ``local`` runs it in the server's own environment, ``uv`` in one built for the model."""
 
 _REGISTRY_RETRY_S = 1.0
+_SETBACKS = 3
 
 PermanentErrors = (ModelNotFound, ModelUnusable, EnvironmentFailed, SecretUnusable, WorkerFailed)
 
@@ -72,6 +73,8 @@ class EntityDeployment:
         self._target = 1
         self._proven = False
         self._asleep = False
+        self._setbacks = 0
+        self._trouble = ""
         self._workers: list[Worker] = []
         self._wake = asyncio.Event()
         self._backoff = Backoff(parts.clock)
@@ -96,6 +99,11 @@ class EntityDeployment:
     def complete(self) -> bool:
         """Whether it has all the workers that it works towards."""
         return len(self._workers) >= self._target
+
+    @property
+    def hopeless(self) -> str | None:
+        """Why it does not get all of its workers up, once it has failed to several times in a row."""
+        return self._trouble if self._setbacks >= _SETBACKS else None
 
     @property
     def proven(self) -> bool:
@@ -138,7 +146,7 @@ class EntityDeployment:
         if worker not in self._workers:
             return
         self._workers.remove(worker)
-        self._backoff.lost()
+        self._set_back(how)
         self._say(f"{how} A new one takes its place.")
         if not self._workers:
             self._set(DeploymentState.RECOVERING, f"{how} Starting again.", Step.STARTING_WORKERS)
@@ -164,7 +172,7 @@ class EntityDeployment:
                 if not self._proven:
                     self._set(DeploymentState.FAILED, message, Step.ENDED)
                     return
-            self._backoff.lost()
+            self._set_back(message)
             self._asleep = False
             if not self._workers:
                 self._set(DeploymentState.RECOVERING, f"Trying again: {message}", self.status.step)
@@ -177,7 +185,8 @@ class EntityDeployment:
         while True:
             self._wake.clear()
             self._trim()
-            if len(self._workers) >= self._target:
+            if self.complete:
+                self._setbacks = 0
                 await self._wake.wait()
                 continue
             if pause_s := self._backoff.pause_s():
@@ -255,6 +264,12 @@ class EntityDeployment:
             execution_limit_s=self._parts.execution_s,
             load_limit_s=self._parts.load_s,
         )
+
+    def _set_back(self, trouble: str) -> None:
+        self._backoff.lost()
+        self._setbacks += 1
+        self._trouble = trouble
+        self._changed()
 
     # Telling
 

@@ -22,7 +22,7 @@ class MemoryWorkers:
         self._numbers = itertools.count(1)
         self._lost: dict[str, Lost] = {}
         self.living: dict[str, Worker] = {}
-        self.failures: deque[str] = deque()
+        self.failures: deque[str | None] = deque()  # what becomes of the next starts; None is a success
         self.failing: str | None = None
         self.load_s = 0.0
         self.drain_s = 0.0
