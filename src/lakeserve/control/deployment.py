@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lakeserve.control.backoff import Backoff
@@ -28,6 +28,7 @@ from lakeserve.ports.clock import Clock
 from lakeserve.ports.environments import Environment, EnvironmentFailed, Environments
 from lakeserve.ports.logs import Logs
 from lakeserve.ports.models import ModelNotFound, ModelPackage, Models, ModelUnusable, ModelVersion, RegistryUnavailable
+from lakeserve.ports.secrets import Resolve, SecretUnusable
 from lakeserve.ports.workers import Worker, WorkerFailed, Workers, WorkerSpec
 
 _log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ ENV_MANAGER = "LAKESERVE_ENV_MANAGER"
 _REGISTRY_RETRY_S = 1.0
 _SETBACKS = 3
 
-PermanentErrors = (ModelNotFound, ModelUnusable, EnvironmentFailed, WorkerFailed)
+PermanentErrors = (ModelNotFound, ModelUnusable, EnvironmentFailed, SecretUnusable, WorkerFailed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Parts:
     """What deployments act through, and their limits in seconds."""
 
     models: Models
+    resolve: Resolve
     environments: Environments
     workers: Workers
     logs: Logs
@@ -88,6 +90,10 @@ class EntityDeployment:
     @property
     def target(self) -> int:
         return self._target
+
+    def speak_for(self, entity: ServedEntity) -> None:
+        """Another config wants the same: from now on its creator's rights count."""
+        self._entity = entity
 
     @property
     def complete(self) -> bool:
@@ -225,7 +231,9 @@ class EntityDeployment:
                 raise result
 
     async def _start_one(self, spec: WorkerSpec) -> None:
-        self._workers.append(await self._parts.workers.start(spec, self.on_lost))
+        # Anew for each worker, so that values are nowhere kept and rights count that were taken away meanwhile.
+        told = replace(spec, environment_vars=await self._parts.resolve(self._entity))
+        self._workers.append(await self._parts.workers.start(told, self.on_lost))
         self._backoff.serving()
         self._asleep = False
         self._set(DeploymentState.READY, "", Step.SERVING)

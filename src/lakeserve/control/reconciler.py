@@ -207,6 +207,7 @@ class EndpointReconciler:
         for fingerprint, entities in wanted.items():
             if fingerprint not in self._deployments:
                 self._begin(endpoint, entities[0], self._demands[fingerprint].lowest)
+            self._deployments[fingerprint].speak_for(entities[-1])
             self._scalers[fingerprint].consider(self._demands[fingerprint])
 
     def _begin(self, endpoint: Endpoint, entity: ServedEntity, target: int) -> None:

@@ -14,8 +14,8 @@ class MemoryWorkers:
     """A worker starts in ``load_s`` seconds and drains in ``drain_s``. It outlives its controller, as processes do.
 
     Texts put into ``failures`` make the next starts fail with them, one each; ``failing`` makes all of them fail.
-    ``starting`` is how many are being started now, ``started`` every attempt by its fingerprint, ``ended`` the ids of
-    those that were drained or killed.
+    ``starting`` is how many are being started now, ``started`` every attempt by its fingerprint and ``environments`` with its
+    variables, ``ended`` the ids of those that were drained or killed.
     """
 
     def __init__(self) -> None:
@@ -28,11 +28,13 @@ class MemoryWorkers:
         self.drain_s = 0.0
         self.starting = 0
         self.started: list[str] = []
+        self.environments: list[dict[str, str]] = []
         self.draining: list[str] = []
         self.ended: list[str] = []
 
     async def start(self, spec: WorkerSpec, lost: Lost) -> Worker:
         self.started.append(spec.fingerprint)
+        self.environments.append(dict(spec.environment_vars))
         self.starting += 1
         try:
             await asyncio.sleep(self.load_s)
