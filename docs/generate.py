@@ -14,11 +14,14 @@ from dataclasses import fields
 from pathlib import Path
 
 from lakeserve import settings
-from lakeserve.domain import errors
+from lakeserve.domain import errors, secrets
 from lakeserve.settings import Limits, Settings
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 MIB = 1024 * 1024
+
+ERROR_MODULES = (errors, secrets)
+"""Where errors are: the classes of a module that nobody imported would be missing."""
 
 INTERNAL = {settings.VARIABLE, settings.LIFE_FD, settings.INSTANCE}
 """Variables that processes of the tree hand to each other; nobody else sets them."""
@@ -33,6 +36,10 @@ MEANINGS: dict[str, tuple[str | None, str]] = {
     "LAKESERVE_ADMIN_TOKEN": ("made at the first start", "Token of the administrator. No flag: process listings show flags"),
     "LAKESERVE_ADMIN_NAME": (None, "Name of the administrator, as `creator` and in `/Me`"),
     "LAKESERVE_WORKSPACE_ID": (None, "The workspace id that clients are told"),
+    "LAKESERVE_MASTER_KEY_FILE": (
+        "`master.key` in the data directory, made at the first start",
+        "File of the key that encrypts secrets: 32 bytes in base64, closed to others",
+    ),
     "LAKESERVE_ENV_MANAGER": (
         None,
         "Where models run: `uv` builds an environment from a model's requirements, `local` is the server's own. A served"
@@ -103,7 +110,7 @@ def render_errors() -> str:
         "Every error that lakeserve itself answers with. The body is a JSON object of two keys, `error_code` and `message`. What",
         "a model or MLflow's checks of its input refuse has MLflow's statuses, codes and words in the same form; the registry's",
         "routes answer as MLflow does. *Retry after* is the `Retry-After` header that usually comes with it; where there is none,",
-        "a client gains nothing by asking again. Made from `src/lakeserve/domain/errors.py` by `python docs/generate.py`; do not",
+        "a client gains nothing by asking again. Made from `src/lakeserve/domain` by `python docs/generate.py`; do not",
         "edit. Why the statuses are what they are: [decision 4](../decisions/0004-error-statuses.md).",
         "",
         "| status | error_code | class | when | retry after |",

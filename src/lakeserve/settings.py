@@ -106,6 +106,8 @@ class Settings:
     admin_name: str = "admin@lakeserve.local"
     admin_digest: str = ""
     workspace_id: str = "1000000000000001"
+    master_key_file: str = ""
+    """The file of the master key, if the operator has chosen one."""
     limits: Limits = field(default_factory=Limits)
     environment: Mapping[str, str] = field(default_factory=dict)
     """What children of ours may see of the environment that lakeserve was started in."""
@@ -118,6 +120,11 @@ class Settings:
     @property
     def instance(self) -> str:
         return _digest(self.data_dir)
+
+    @property
+    def master_key(self) -> Path:
+        """The file of the key that encrypts secrets."""
+        return Path(self.master_key_file) if self.master_key_file else self.data_dir / "master.key"
 
     def socket(self, name: str) -> Path:
         """Where the internal Unix socket of that name lies."""
@@ -175,6 +182,7 @@ def from_environment(**flags: object) -> Settings:
         "env_manager": _one_of(environ, "LAKESERVE_ENV_MANAGER", ("uv", "local")),
         "worker_start": _one_of(environ, "LAKESERVE_WORKER_START", ("auto", "fork", "exec")),
         "admin_name": environ.get("LAKESERVE_ADMIN_NAME"),
+        "master_key_file": _existing_file(environ, "LAKESERVE_MASTER_KEY_FILE"),
         "workspace_id": _text_of(_whole(environ, "LAKESERVE_WORKSPACE_ID", 1, 2**63 - 1)),
     }
     return Settings(
@@ -256,6 +264,17 @@ def _whole(environ: Mapping[str, str], name: str, low: int, high: int) -> int | 
     if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
         raise ValueError(f"{name} must be a whole number from {low} to {high}, not {text!r}")
     return int(text)
+
+
+def _existing_file(environ: Mapping[str, str], name: str) -> str | None:
+    """Absolute, because our processes run elsewhere."""
+    text = environ.get(name)
+    if not text:
+        return None
+    path = Path(text).expanduser().absolute()
+    if not path.is_file():
+        raise ValueError(f"{name}: there is no file {path}")
+    return str(path)
 
 
 def _text_of(number: int | None) -> str | None:

@@ -32,6 +32,8 @@ ROUTES = [
     ("GET", "/get-artifact?path=x&run_uuid=y"),
     ("GET", "/model-versions/get-artifact?path=x"),
     ("GET", "/version"),
+    ("GET", "/"),
+    ("GET", "/static-files/index.html"),
     ("POST", "/v1/traces"),
 ]
 

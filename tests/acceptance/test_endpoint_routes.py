@@ -182,7 +182,7 @@ def test_logs_tell_of_the_way_to_readiness_and_what_the_model_printed(server: Se
 
 def test_unknown_routes_and_methods(server: Server, probe_endpoint: str) -> None:
     assert server.ask("GET", "/api/2.0/nothing").error == (404, "NOT_FOUND")
-    assert server.ask("GET", "/").status == 404
+    assert server.ask("GET", "/nothing").error == (404, "NOT_FOUND")
     assert server.ask("PATCH", f"{ENDPOINTS}/{probe_endpoint}").error[0] == 405
     assert server.ask("GET", f"/serving-endpoints/{probe_endpoint}/invocations").error[0] == 405
 

@@ -67,18 +67,15 @@ def test_four_at_once_four_in_line_and_no_more(server: Server, limited: Server, 
     limited.deploy("queue")
     poll(lambda: len({limited.value("queue", "pid") for _ in range(16)}) == SMALL)
     callers = Callers(limited, "queue", tmp_path)
-    callers.add(SMALL)
-    poll(lambda: callers.running == SMALL, limit_s=2)
-    callers.add(SMALL * PER_UNIT)
-    # Requests that wait cannot be seen from outside; one more is refused once all of them do.
-    refused = poll(lambda: next((a for a in [limited.act("queue", "echo")] if a.status != 200), None), limit_s=2)
+    callers.add(SMALL * (1 + PER_UNIT) + 1)
+    poll(lambda: callers.answers and callers.running == SMALL)
+    (refused,) = callers.answers
     assert refused.error == (429, "RESOURCE_EXHAUSTED")
     assert refused.json["message"] == (
         "Too many concurrent requests. Consider increasing the provisioned concurrency of the served entity."
     )
     assert int(refused.headers["retry-after"]) >= 1
-    assert callers.running == SMALL
-    assert callers.end() == [200] * SMALL * (1 + PER_UNIT)
+    assert callers.end() == [*([200] * SMALL * (1 + PER_UNIT)), 429]
     assert limited.value("queue", "echo", value=1) == 1
     limited.delete("queue")
 

@@ -122,6 +122,22 @@ OPERATIONS = {
     "external_function": Operation(CALLER, "POST", "/api/2.0/external-function", {}),
     "ai_gateway.ask": Operation(CALLER, "POST", "/ai-gateway/mlflow/v1/chat/completions", {}),
     "server.metrics": Operation(ADMINS, "GET", "/metrics"),
+    # What a scope's own grants let its callers do is in tests/unit/control/test_secret_scopes.py.
+    "secrets.create_scope": Operation(CALLER, "POST", "/api/2.0/secrets/scopes/create", {"scope": ""}),
+    "secrets.list_scopes": Operation(CALLER, "GET", "/api/2.0/secrets/scopes/list"),
+    "secrets.delete_scope": Operation(CALLER, "POST", "/api/2.0/secrets/scopes/delete", {"scope": "none"}),
+    "secrets.put": Operation(
+        CALLER, "POST", "/api/2.0/secrets/put", {"scope": "none", "key": "k", "string_value": "v"}
+    ),
+    "secrets.get": Operation(CALLER, "GET", "/api/2.0/secrets/get?scope=none&key=k"),
+    "secrets.list": Operation(CALLER, "GET", "/api/2.0/secrets/list?scope=none"),
+    "secrets.delete": Operation(CALLER, "POST", "/api/2.0/secrets/delete", {"scope": "none", "key": "k"}),
+    "secrets.put_acl": Operation(CALLER, "POST", "/api/2.0/secrets/acls/put", {"scope": "none", "permission": "READ"}),
+    "secrets.get_acl": Operation(CALLER, "GET", "/api/2.0/secrets/acls/get?scope=none&principal=users"),
+    "secrets.list_acls": Operation(CALLER, "GET", "/api/2.0/secrets/acls/list?scope=none"),
+    "secrets.delete_acl": Operation(
+        CALLER, "POST", "/api/2.0/secrets/acls/delete", {"scope": "none", "principal": "users"}
+    ),
     "gateway.probe": Operation(ANYONE, "GET", "/health"),
     "gateway.registry": Operation(CALLER, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=0"),
     "gateway.invocations": Operation(QUERY, "POST", "/serving-endpoints/{endpoint}/invocations", {"inputs": [1]}),

@@ -62,8 +62,20 @@ class World:
         self.environments = MemoryEnvironments()
         self.workers = MemoryWorkers()
         self.logs = MemoryLogs()
+        self.secrets: dict[str, str | Exception] = {}
+        """What stands for the whole value of a variable, or why it cannot be had."""
+        self.resolved_for: list[str] = []
+        """By whose rights, for each start of a worker."""
         for version in range(1, 6):
             self.models.add(MODEL, str(version))
+
+    async def resolve(self, entity: ServedEntity) -> dict[str, str]:
+        self.resolved_for.append(entity.creator_id)
+        found = {name: self.secrets.get(value, value) for name, value in entity.environment_vars.items()}
+        for value in found.values():
+            if isinstance(value, Exception):
+                raise value
+        return {name: str(value) for name, value in found.items()}
 
 
 class Controller:
@@ -76,7 +88,7 @@ class Controller:
         self.usage = UsageBook(self.clock)
         world = self.world
         self.parts = Parts(
-            models=world.models, environments=world.environments, workers=world.workers, logs=world.logs,
+            models=world.models, resolve=world.resolve, environments=world.environments, workers=world.workers, logs=world.logs,
             clock=self.clock, env_manager="uv", execution_s=60.0, load_s=60.0, drain_s=600.0, scaling=SCALING,
         )  # fmt: skip
         self.reconcilers = Reconcilers(world.store, self.publisher, self.parts, self.usage)

@@ -96,6 +96,7 @@ def _entity_strategies() -> dict[str, st.SearchStrategy[Any]]:
         "scale_to_zero": st.booleans(),
         "environment_vars": st.dictionaries(texts, texts, max_size=3),
         "creator": texts,
+        "creator_id": texts,
         "created_at": times,
         "extra": extras,
     }

@@ -46,6 +46,7 @@ ENTITY = {
     "scale_to_zero": True,
     "environment_vars": {"A": "1"},
     "creator": "ada",
+    "creator_id": "7",
     "created_at": 5,
     "extra": {"e": 1},
 }
@@ -109,6 +110,7 @@ ENDPOINT = Endpoint(
                 scale_to_zero=True,
                 environment_vars={"A": "1"},
                 creator="ada",
+                creator_id="7",
                 created_at=5,
                 extra={"e": 1},
             ),

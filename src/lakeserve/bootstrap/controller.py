@@ -24,6 +24,7 @@ from lakeserve.adapters.sql.database import Database, sqlite_url
 from lakeserve.adapters.sql.directory import SqlDirectoryStore
 from lakeserve.adapters.sql.store import SqlEndpointStore, SqlTokenStore
 from lakeserve.bootstrap import process
+from lakeserve.bootstrap.secrets import open_secrets
 from lakeserve.control.credentials import Credentials
 from lakeserve.control.deployment import Parts
 from lakeserve.control.descriptions import Descriptions
@@ -34,10 +35,14 @@ from lakeserve.control.metrics import Metrics, Sampler
 from lakeserve.control.oauth import AccessTokens, ClientSecrets
 from lakeserve.control.permissions import Permissions
 from lakeserve.control.reconciler import Reconcilers
+from lakeserve.control.references import References
 from lakeserve.control.tokens import PersonalTokens, TokenManagement
 from lakeserve.control.usage import UsageBook
 from lakeserve.domain.scaling import ScalingLimits
 from lakeserve.http.control import ControlSettings, Identity, Services, create_app
+from lakeserve.ports.clock import Clock, Ids
+from lakeserve.ports.secrets import Resolve
+from lakeserve.ports.store import DirectoryStore
 from lakeserve.settings import Settings
 
 _GRACEFUL_S = 2
@@ -53,29 +58,33 @@ async def controller(settings: Settings) -> None:
     directory = SqlDirectoryStore(database)
     credentials = Credentials(SqlTokenStore(database), directory, feed, clock, ids)
     await credentials.install_admin(settings.admin_name, settings.admin_digest)
+    secrets = await open_secrets(settings, database, credentials, clock)
+    references = References(secrets, credentials)
     models = RegistryModels(settings.socket("registry"), settings.data_dir)
     logs = FileLogs(settings.data_dir / "logs", clock)
     store = SqlEndpointStore(database)
-    reconcilers = Reconcilers(store, feed, _parts(settings, launcher, models, logs, clock), usage)
+    parts = _parts(settings, launcher, models, references.resolve, logs, clock)
+    reconcilers = Reconcilers(store, feed, parts, usage)
     usage.on_queued = reconcilers.on_queued
     await reconcilers.start()
-    endpoints = Endpoints(store=store, models=models, logs=logs, clock=clock, ids=ids, reconcilers=reconcilers)
+    endpoints = Endpoints(
+        store=store,
+        models=models,
+        references=references,
+        logs=logs,
+        clock=clock,
+        ids=ids,
+        reconcilers=reconcilers,
+    )
     stats = LocalProcessStats(os.getppid())
     sampler = Sampler(stats, reconcilers.workers, clock)
     app = create_app(
         Services(
             principals=lambda: credentials.principals,
             clock=clock,
-            identity=Identity(
-                directory=DirectoryChanges(directory, credentials, clock, ids),
-                tokens=PersonalTokens(credentials),
-                token_management=TokenManagement(credentials),
-                secrets=ClientSecrets(credentials),
-                access=AccessTokens(credentials),
-                logins=Logins(credentials, clock),
-                permissions=Permissions(store, credentials, reconcilers),
-            ),
+            identity=_identity(credentials, directory, Permissions(store, credentials, reconcilers), clock, ids),
             endpoints=endpoints,
+            secrets=secrets,
             metrics=Metrics(endpoints, usage, sampler, stats, reconcilers.workers),
             descriptions=Descriptions(endpoints, models),
         ),
@@ -94,7 +103,23 @@ async def controller(settings: Settings) -> None:
     await asyncio.gather(feed.close(), launcher.close(), models.close(), database.close(), return_exceptions=True)
 
 
-def _parts(settings: Settings, launcher: Launcher, models: RegistryModels, logs: FileLogs, clock: SystemClock) -> Parts:
+def _identity(
+    credentials: Credentials, store: DirectoryStore, permissions: Permissions, clock: Clock, ids: Ids
+) -> Identity:
+    return Identity(
+        directory=DirectoryChanges(store, credentials, clock, ids),
+        tokens=PersonalTokens(credentials),
+        token_management=TokenManagement(credentials),
+        secrets=ClientSecrets(credentials),
+        access=AccessTokens(credentials),
+        logins=Logins(credentials, clock),
+        permissions=permissions,
+    )
+
+
+def _parts(
+    settings: Settings, launcher: Launcher, models: RegistryModels, resolve: Resolve, logs: FileLogs, clock: SystemClock
+) -> Parts:
     supervisor_pid = os.getppid()
     zygotes = Zygotes(
         launcher,
@@ -115,6 +140,7 @@ def _parts(settings: Settings, launcher: Launcher, models: RegistryModels, logs:
     )
     return Parts(
         models=models,
+        resolve=resolve,
         environments=UvEnvironments(
             settings.data_dir, Commands(launcher, settings.run_dir), environ=settings.environment
         ),

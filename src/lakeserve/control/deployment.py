@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lakeserve.control.backoff import Backoff
@@ -28,6 +28,7 @@ from lakeserve.ports.clock import Clock
 from lakeserve.ports.environments import Environment, EnvironmentFailed, Environments
 from lakeserve.ports.logs import Logs
 from lakeserve.ports.models import ModelNotFound, ModelPackage, Models, ModelUnusable, ModelVersion, RegistryUnavailable
+from lakeserve.ports.secrets import Resolve, SecretUnusable
 from lakeserve.ports.workers import Worker, WorkerFailed, Workers, WorkerSpec
 
 _log = logging.getLogger(__name__)
@@ -36,8 +37,9 @@ ENV_MANAGER = "LAKESERVE_ENV_MANAGER"
 """A variable of a served entity: ``local`` runs it in the server's own environment, ``uv`` in one built for the model."""
 
 _REGISTRY_RETRY_S = 1.0
+_SETBACKS = 3
 
-PermanentErrors = (ModelNotFound, ModelUnusable, EnvironmentFailed, WorkerFailed)
+PermanentErrors = (ModelNotFound, ModelUnusable, EnvironmentFailed, SecretUnusable, WorkerFailed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Parts:
     """What deployments act through, and their limits in seconds."""
 
     models: Models
+    resolve: Resolve
     environments: Environments
     workers: Workers
     logs: Logs
@@ -70,6 +73,8 @@ class EntityDeployment:
         self._target = 1
         self._proven = False
         self._asleep = False
+        self._setbacks = 0
+        self._trouble = ""
         self._workers: list[Worker] = []
         self._wake = asyncio.Event()
         self._backoff = Backoff(parts.clock)
@@ -86,10 +91,19 @@ class EntityDeployment:
     def target(self) -> int:
         return self._target
 
+    def speak_for(self, entity: ServedEntity) -> None:
+        """Another config wants the same: from now on its creator's rights count."""
+        self._entity = entity
+
     @property
     def complete(self) -> bool:
         """Whether it has all the workers that it works towards."""
         return len(self._workers) >= self._target
+
+    @property
+    def hopeless(self) -> str | None:
+        """Why it does not get all of its workers up, once it has failed to several times in a row."""
+        return self._trouble if self._setbacks >= _SETBACKS else None
 
     @property
     def proven(self) -> bool:
@@ -132,7 +146,7 @@ class EntityDeployment:
         if worker not in self._workers:
             return
         self._workers.remove(worker)
-        self._backoff.lost()
+        self._set_back(how)
         self._say(f"{how} A new one takes its place.")
         if not self._workers:
             self._set(DeploymentState.RECOVERING, f"{how} Starting again.", Step.STARTING_WORKERS)
@@ -158,7 +172,7 @@ class EntityDeployment:
                 if not self._proven:
                     self._set(DeploymentState.FAILED, message, Step.ENDED)
                     return
-            self._backoff.lost()
+            self._set_back(message)
             self._asleep = False
             if not self._workers:
                 self._set(DeploymentState.RECOVERING, f"Trying again: {message}", self.status.step)
@@ -171,7 +185,8 @@ class EntityDeployment:
         while True:
             self._wake.clear()
             self._trim()
-            if len(self._workers) >= self._target:
+            if self.complete:
+                self._setbacks = 0
                 await self._wake.wait()
                 continue
             if pause_s := self._backoff.pause_s():
@@ -216,7 +231,9 @@ class EntityDeployment:
                 raise result
 
     async def _start_one(self, spec: WorkerSpec) -> None:
-        self._workers.append(await self._parts.workers.start(spec, self.on_lost))
+        # Anew for each worker, so that values are nowhere kept and rights count that were taken away meanwhile.
+        told = replace(spec, environment_vars=await self._parts.resolve(self._entity))
+        self._workers.append(await self._parts.workers.start(told, self.on_lost))
         self._backoff.serving()
         self._asleep = False
         self._set(DeploymentState.READY, "", Step.SERVING)
@@ -247,6 +264,12 @@ class EntityDeployment:
             execution_limit_s=self._parts.execution_s,
             load_limit_s=self._parts.load_s,
         )
+
+    def _set_back(self, trouble: str) -> None:
+        self._backoff.lost()
+        self._setbacks += 1
+        self._trouble = trouble
+        self._changed()
 
     # Telling
 

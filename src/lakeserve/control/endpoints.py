@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from lakeserve.control.operations import level_of
 from lakeserve.control.reconciler import Reconcilers
+from lakeserve.control.references import References
 from lakeserve.domain import lifecycle
 from lakeserve.domain.endpoint import Endpoint, EndpointConfig, ServedEntity
 from lakeserve.domain.errors import (
@@ -38,9 +39,18 @@ _REGISTRY_RETRY_S = 0.25
 
 class Endpoints:
     def __init__(
-        self, *, store: EndpointStore, models: Models, logs: Logs, clock: Clock, ids: Ids, reconcilers: Reconcilers
+        self,
+        *,
+        store: EndpointStore,
+        models: Models,
+        references: References,
+        logs: Logs,
+        clock: Clock,
+        ids: Ids,
+        reconcilers: Reconcilers,
     ) -> None:
         self._store = store
+        self._references = references
         self._models = models
         self._logs = logs
         self._clock = clock
@@ -51,7 +61,8 @@ class Endpoints:
         """
         :raises InvalidParameterValue: a rule is broken.
         :raises ResourceAlreadyExists: the name is in use.
-        :raises ResourceDoesNotExist: no such model, version or alias.
+        :raises ResourceDoesNotExist: no such model, version or alias; or a secret that is referred to does not exist.
+        :raises PermissionDenied: the caller may not read such a secret.
         """
         check_endpoint(requested)
         if await self._store.find(requested.name) is not None:
@@ -69,7 +80,7 @@ class Endpoints:
             extra=requested.extra,
         )
         if requested.config is not None:
-            config = await self._settle(requested.config, version=1, creator=caller.name)
+            config = await self._settle(requested.config, version=1, creator=caller)
             endpoint = lifecycle.begin_update(endpoint, config, now=now)
         try:
             endpoint = await self._store.add(endpoint, AccessList({caller.id: Level.CAN_MANAGE}))
@@ -81,14 +92,15 @@ class Endpoints:
     async def update_config(self, caller: Principal, name: str, requested: RequestedConfig) -> Endpoint:
         """
         :raises ResourceConflict: another update is running.
-        :raises ResourceDoesNotExist: no such endpoint, model, version or alias.
+        :raises ResourceDoesNotExist: no such endpoint, model, version, alias or secret.
+        :raises PermissionDenied: the caller may not manage the endpoint, or read a secret that is referred to.
         """
 
         async def updated(endpoint: Endpoint, now: int) -> Endpoint:
             if endpoint.updating:
                 raise ResourceConflict(f"Endpoint {name} is currently updating.")
             version = endpoint.last_config_version + 1
-            config = await self._settle(requested, version=version, creator=caller.name)
+            config = await self._settle(requested, version=version, creator=caller)
             return lifecycle.begin_update(endpoint, config, now=now)
 
         return await self._change(caller, name, "endpoints.update_config", updated)
@@ -203,7 +215,7 @@ class Endpoints:
             return endpoint
         raise TemporarilyUnavailable(f"Endpoint {name} is being changed by others at the same time.")
 
-    async def _settle(self, requested: RequestedConfig, *, version: int, creator: str) -> EndpointConfig:
+    async def _settle(self, requested: RequestedConfig, *, version: int, creator: Principal) -> EndpointConfig:
         resolved: dict[ModelKey, ModelVersion] = {}
         for key in models_to_resolve(requested):
             resolved[key] = await self._resolve(*key)
@@ -211,14 +223,15 @@ class Endpoints:
             requested,
             resolved={key: model.version for key, model in resolved.items()},
             version=version,
-            creator=creator,
+            creator=creator.name,
             now=self._clock.now_ms(),
             new_id=self._ids.hex32,
         )
         entities = tuple(
-            replace(entity, model_uid=resolved[entity.entity_name, entity.entity_version].uid)
+            replace(entity, model_uid=resolved[entity.entity_name, entity.entity_version].uid, creator_id=creator.id)
             for entity in config.entities
         )
+        await self._references.check(creator, entities)
         return replace(config, entities=entities)
 
     async def _resolve(self, name: str, version: str) -> ModelVersion:

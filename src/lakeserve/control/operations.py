@@ -93,6 +93,18 @@ NEEDS: Final[dict[str, Level | Public | AdminsOnly | None]] = {
     "external_function": None,
     "ai_gateway.ask": None,
     "server.metrics": ADMIN,
+    # What is done with a scope needs a permission on that scope, which control/secrets.py asks for.
+    "secrets.create_scope": None,
+    "secrets.list_scopes": None,  # the names are no secret
+    "secrets.delete_scope": None,
+    "secrets.put": None,
+    "secrets.get": None,
+    "secrets.list": None,
+    "secrets.delete": None,
+    "secrets.put_acl": None,
+    "secrets.get_acl": None,
+    "secrets.list_acls": None,
+    "secrets.delete_acl": None,
     # What gateways answer without the controller, held to the same by the test of this table.
     "gateway.probe": PUBLIC,
     "gateway.registry": None,

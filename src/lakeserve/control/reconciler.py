@@ -207,6 +207,7 @@ class EndpointReconciler:
         for fingerprint, entities in wanted.items():
             if fingerprint not in self._deployments:
                 self._begin(endpoint, entities[0], self._demands[fingerprint].lowest)
+            self._deployments[fingerprint].speak_for(entities[-1])
             self._scalers[fingerprint].consider(self._demands[fingerprint])
 
     def _begin(self, endpoint: Endpoint, entity: ServedEntity, target: int) -> None:
@@ -230,12 +231,24 @@ class EndpointReconciler:
         return endpoint if changed == endpoint else await self._store.save(changed)
 
     def _observed(self, endpoint: Endpoint, config: EndpointConfig, entity: ServedEntity) -> Observed:
-        """What replaces something that serves takes over all of its load at once, so it is ready when all of its workers are."""
+        """What replaces something that serves takes over all of its load at once, so it is ready when all of its workers are.
+
+        One that never gets there has failed.
+        """
         deployment = self._deployments[entity.fingerprint]
         serving = endpoint.active.entities if endpoint.active is not None and not endpoint.stopped else ()
         takes_over = config is endpoint.pending and bool(serving)
         kept = any(other.fingerprint == entity.fingerprint for other in serving)
-        if deployment.status.state is DeploymentState.READY and takes_over and not kept and not deployment.complete:
+        if (
+            takes_over
+            and not kept
+            and not deployment.complete
+            and deployment.status.state is not DeploymentState.FAILED
+        ):
+            if deployment.hopeless is not None:
+                return Observed(DeploymentState.FAILED, deployment.hopeless, Step.ENDED)
+            if deployment.status.state is not DeploymentState.READY:
+                return deployment.status
             return Observed(DeploymentState.CREATING, "Starting its other workers", Step.STARTING_WORKERS)
         return deployment.status
 

@@ -66,8 +66,9 @@ class ServedEntity:
 
     ``entity_version`` is what the user wrote ("3" or "@champion") and is echoed as such; ``resolved_version`` is the
     version number that it meant when the config was accepted, and the one that is deployed; ``model_uid`` tells it from
-    another version that gets the same number after the model was deleted and registered anew. ``extra`` holds fields that
-    this version of lakeserve does not interpret, so that they survive.
+    another version that gets the same number after the model was deleted and registered anew. ``creator`` is the name of
+    whoever made the config and ``creator_id`` their account, whose rights to secrets the workers are started with. ``extra``
+    holds fields that this version of lakeserve does not interpret, so that they survive.
     """
 
     id: str
@@ -80,6 +81,7 @@ class ServedEntity:
     scale_to_zero: bool = False
     environment_vars: Mapping[str, str] = field(default_factory=dict)
     creator: str = ""
+    creator_id: str = ""
     created_at: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict)
 

@@ -15,7 +15,6 @@ interprets: they are kept and echoed.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -38,7 +37,6 @@ ModelKey = tuple[str, str]
 """(entity name, entity version), both as the client wrote them."""
 
 _FOUNDATION_MODELS = "system.ai."
-_SECRET = re.compile(r"\{\{\s*secrets/[^/{}]+/[^/{}]+\s*\}\}")
 
 
 class Capability(Enum):
@@ -63,9 +61,6 @@ class Capability(Enum):
         "is not implemented yet; use workload_size, or min_provisioned_concurrency and max_provisioned_concurrency."
     )
     BURST_SCALING = "burst_scaling_enabled is not implemented yet; leave it out or set it to false."
-    SECRETS = (
-        "Secret references ({{secrets/scope/key}}) in environment_vars are not implemented yet; give the value itself."
-    )
     TELEMETRY = "telemetry_config is not implemented yet; leave it out."
     SYSTEM_METRICS_EXPORT = (
         "The export of system metrics (uc_system_metrics_export_state) is not implemented yet; "
@@ -286,8 +281,6 @@ def _check_variables(where: str, variables: Mapping[str, str]) -> None:
             raise InvalidParameterValue(
                 f"{where}The value of environment variable {name} is longer than {MAX_VARIABLE_BYTES} bytes."
             )
-        if _SECRET.fullmatch(value):
-            refuse([Capability.SECRETS], where)
 
 
 def _workload(entity: RequestedEntity) -> Workload:

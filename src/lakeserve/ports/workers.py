@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -25,7 +25,7 @@ class WorkerSpec:
     fingerprint: str
     package: ModelPackage
     environment: Environment
-    environment_vars: Mapping[str, str]
+    environment_vars: Mapping[str, str] = field(repr=False)
     log_file: Path
     execution_limit_s: float
     load_limit_s: float

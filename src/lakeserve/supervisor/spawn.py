@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,15 +31,15 @@ class Program:
     """What to start.
 
     ``log`` is appended to and gets both outputs; None inherits the supervisor's. ``stdin`` is text for the child to read, which may
-    hold secrets: it goes through an unnamed file. ``listen`` is the path of a Unix socket that is bound for the child and inherited
+    hold secrets: it goes through memory. ``listen`` is the path of a Unix socket that is bound for the child and inherited
     by it, so that a peer can connect as soon as the child is known. ``inherit`` are further descriptors, kept under their numbers.
     """
 
     argv: Sequence[str]
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     cwd: str = "/"
     log: str | None = None
-    stdin: str | None = None
+    stdin: str | None = field(default=None, repr=False)
     listen: str | None = None
     inherit: Sequence[int] = field(default_factory=tuple)
 
@@ -83,10 +82,12 @@ def _keep(opened: list[int], descriptor: int) -> int:
 def _stdin(text: str | None) -> int:
     if text is None:
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    with tempfile.TemporaryFile() as file:
+    # In memory: a temporary file without a name would still leave its blocks on a disk.
+    descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    with open(descriptor, "wb", closefd=False) as file:
         file.write(text.encode())
-        file.seek(0)
-        return os.dup(file.fileno())
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def _log(path: str | None) -> int:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from models import FEATURES, SIGNATURES, Models
 
 from lakeserve_worker import fastpath, stock
 from lakeserve_worker.scoring import Scorer
+from models import FEATURES, SIGNATURES, Models
 
 JSON = "application/json"
 NUMERIC = ("doubles", "floats", "longs", "integers", "one_double")

@@ -174,6 +174,23 @@ async def test_a_failed_update_leaves_what_serves_alone() -> None:
 
 
 @virtual
+async def test_an_update_that_never_gets_all_of_its_workers_up_has_failed() -> None:
+    it = await Controller().start()
+    endpoint_id = await it.create(entity(units=2))
+    await it.ready(endpoint_id)
+    serving = it.living()
+    it.world.workers.failures += [None, *["The model's process was ended by SIGKILL."] * 3]
+    await it.change(endpoint_id, "update", entity(version="2", units=2))
+    await until(lambda: is_in(it, endpoint_id, Phase.UPDATE_FAILED), 60)
+    assert await it.states(endpoint_id) == {(1, "a"): READY, (2, "a"): FAILED}
+    await until(lambda: _only(it, serving), 60)
+
+
+async def _only(it: Controller, workers: set[str]) -> bool:
+    return it.living() == workers
+
+
+@virtual
 async def test_an_update_of_names_traffic_or_size_restarts_nothing() -> None:
     it = await Controller().start()
     endpoint_id = await it.create(entity("a", "1", units=2), entity("b", "2", units=2))

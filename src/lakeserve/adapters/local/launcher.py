@@ -28,10 +28,10 @@ class Launch:
     id: str
     kind: str
     argv: Sequence[str]
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     log: Path
     cwd: Path | None = None
-    stdin: str | None = None
+    stdin: str | None = field(default=None, repr=False)
     listen: Path | None = None
     note: Mapping[str, Any] = field(default_factory=dict)
 

@@ -14,25 +14,27 @@ class MemoryWorkers:
     """A worker starts in ``load_s`` seconds and drains in ``drain_s``. It outlives its controller, as processes do.
 
     Texts put into ``failures`` make the next starts fail with them, one each; ``failing`` makes all of them fail.
-    ``starting`` is how many are being started now, ``started`` every attempt by its fingerprint, ``ended`` the ids of
-    those that were drained or killed.
+    ``starting`` is how many are being started now, ``started`` every attempt by its fingerprint and ``environments`` with its
+    variables, ``ended`` the ids of those that were drained or killed.
     """
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
         self._lost: dict[str, Lost] = {}
         self.living: dict[str, Worker] = {}
-        self.failures: deque[str] = deque()
+        self.failures: deque[str | None] = deque()  # what becomes of the next starts; None is a success
         self.failing: str | None = None
         self.load_s = 0.0
         self.drain_s = 0.0
         self.starting = 0
         self.started: list[str] = []
+        self.environments: list[dict[str, str]] = []
         self.draining: list[str] = []
         self.ended: list[str] = []
 
     async def start(self, spec: WorkerSpec, lost: Lost) -> Worker:
         self.started.append(spec.fingerprint)
+        self.environments.append(dict(spec.environment_vars))
         self.starting += 1
         try:
             await asyncio.sleep(self.load_s)

@@ -27,6 +27,7 @@ from lakeserve.domain.endpoint import (
     UpdateState,
 )
 from lakeserve.domain.principal import AccessList, Kind, Level
+from lakeserve.domain.secrets import Permission, Scope, fold
 from lakeserve.domain.workload import DEFAULT_TYPE, Workload
 from lakeserve.ports.store import StoreTrouble, StoreUnavailable, Token, TokenKind
 
@@ -123,6 +124,7 @@ def _entity_document(entity: ServedEntity) -> dict[str, Any]:
         "scale_to_zero": entity.scale_to_zero,
         "environment_vars": dict(entity.environment_vars),
         "creator": entity.creator,
+        "creator_id": entity.creator_id,
         "created_at": entity.created_at,
         "extra": _plain(entity.extra),
     }
@@ -140,6 +142,7 @@ def _entity(document: Document) -> ServedEntity:
         scale_to_zero=document.get("scale_to_zero", False),
         environment_vars=document.get("environment_vars", {}),
         creator=document.get("creator", ""),
+        creator_id=document.get("creator_id", ""),
         created_at=document.get("created_at", 0),
         extra=document.get("extra", {}),
     )
@@ -261,6 +264,25 @@ def group_from_row(row: Row[Any], members: frozenset[str]) -> Group:
             created_at=row.created_at,
             extra=row.document.get("extra", {}),
         )
+
+
+def scope_values(scope: Scope) -> dict[str, Any]:
+    return {
+        "fold": fold(scope.name),
+        "name": scope.name,
+        "created_at": scope.created_at,
+        "document": grants_document(scope.grants),
+    }
+
+
+def grants_document(grants: Mapping[str, Permission]) -> dict[str, Any]:
+    return {"grants": {principal: permission.value for principal, permission in grants.items()}}
+
+
+def scope_from_row(row: Row[Any]) -> Scope:
+    with _understood(f"secret scope {row.name}"):
+        grants = row.document.get("grants", {})
+        return Scope(row.name, {key: Permission(value) for key, value in grants.items()}, row.created_at)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ This is what the newest code expects. A change here needs a migration beside it:
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Column, Integer, MetaData, String, Table
+from sqlalchemy import JSON, BigInteger, Column, Integer, LargeBinary, MetaData, String, Table
 
 metadata = MetaData(
     naming_convention={
@@ -78,4 +78,25 @@ group_members = Table(
     Column("group_id", String, primary_key=True),
     # An account or another group, so it cannot be a foreign key.
     Column("member_id", String, primary_key=True, index=True),
+)
+
+secret_scopes = Table(
+    "secret_scopes",
+    metadata,
+    # The name in lower case: names that differ only in case are the same.
+    Column("fold", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("document", JSON, nullable=False),
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("scope_fold", String, primary_key=True),
+    Column("key_fold", String, primary_key=True),
+    Column("key", String, nullable=False),
+    # Encrypted and bound to scope and key: nothing here can be read, or moved to another row.
+    Column("sealed", LargeBinary, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
 )

@@ -15,6 +15,7 @@ from lakeserve.control.login import Logins
 from lakeserve.control.metrics import Metrics
 from lakeserve.control.oauth import AccessTokens, ClientSecrets
 from lakeserve.control.permissions import Permissions
+from lakeserve.control.secrets import Secrets
 from lakeserve.control.tokens import PersonalTokens, TokenManagement
 from lakeserve.http.asgi import App
 from lakeserve.http.control import blocks as block_routes
@@ -25,6 +26,7 @@ from lakeserve.http.control import later as later_routes
 from lakeserve.http.control import models as model_routes
 from lakeserve.http.control import observability as observability_routes
 from lakeserve.http.control import permissions as permission_routes
+from lakeserve.http.control import secrets as secret_routes
 from lakeserve.http.control.routes import ControlSettings, Principals, Routes, without_trailing_slash
 from lakeserve.ports.clock import Clock
 
@@ -52,6 +54,7 @@ class Services:
     clock: Clock
     identity: Identity
     endpoints: Endpoints
+    secrets: Secrets
     metrics: Metrics
     descriptions: Descriptions
 
@@ -70,4 +73,5 @@ def create_app(services: Services, settings: ControlSettings) -> App:
     identity_routes.add_secrets(routes, services.identity.secrets)
     directory_routes.add(routes, services.identity.directory)
     permission_routes.add(routes, services.identity.permissions)
+    secret_routes.add(routes, services.secrets)
     return without_trailing_slash(routes.app)

@@ -32,7 +32,11 @@ _SCALARS: Mapping[str, Schema] = {
     "string": {"type": "string"},
     "binary": {"type": "string", "format": "byte", "description": "Base64."},
     # MLflow refuses what RFC 3339 requires: an offset.
-    "datetime": {"type": "string", "format": "date-time", "description": "ISO 8601, without an offset from UTC, in one form throughout the column."},
+    "datetime": {
+        "type": "string",
+        "format": "date-time",
+        "description": "ISO 8601 without an offset, in one form throughout.",
+    },
     "sparkml_vector": {"type": "array", "items": {"type": "number", "format": "double"}},
     "any": {},
 }

@@ -20,7 +20,7 @@ from lakeserve.ports.store import StoreTrouble, StoreUnavailable
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0002"
+HEAD = "0003"
 VERSION_TABLE = "alembic_version"
 
 

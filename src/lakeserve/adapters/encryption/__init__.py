@@ -1,0 +1,1 @@
+"""Encryption at rest, on the ``cryptography`` package: the only home of that."""
