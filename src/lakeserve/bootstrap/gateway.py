@@ -14,10 +14,12 @@ from lakeserve.bootstrap.draining import DrainingServer
 from lakeserve.gateway.plane import DataPlane, PlaneLimits
 from lakeserve.http.gateway import GatewayApp
 from lakeserve.http.passing import Passage
+from lakeserve.http.protocol import bounded
 from lakeserve.http.registry_headers import for_registry
 from lakeserve.settings import Settings
 
 _GRACEFUL_S = 3
+_TARGET_BYTES = 64 * 1024
 _CONTROL_WAIT_S = 10.0
 # No control call waits for a model's process or a build; the longest wait is for the registry, which the controller gives a minute.
 _CONTROL_ANSWER_S = 75.0
@@ -49,7 +51,9 @@ async def gateway(settings: Settings, listener: socket.socket) -> None:
         synced=feed.synced,
     )
     following = asyncio.create_task(feed.follow(), name="routing feed")
-    server = DrainingServer(process.config(app, graceful_s=_GRACEFUL_S), app.drain)
+    # The guard counts the headers of a whole head to the byte; the request line, which it does not count, comes on top.
+    protocol = bounded(head_bytes=limits.header_bytes + _TARGET_BYTES, head_s=limits.head_s)
+    server = DrainingServer(process.config(app, graceful_s=_GRACEFUL_S, http=protocol), app.drain)
     await server.serve(sockets=[listener])
     following.cancel()
     await asyncio.gather(following, control.close(), registry.close(), return_exceptions=True)
