@@ -122,6 +122,24 @@ def test_a_version_s_life(server: Server) -> None:
     assert uc(server, "DELETE", "registered-models/delete", name=name).json == {}
 
 
+def test_plain_clients_read_a_version_s_files_and_do_not_write_them(server: Server) -> None:
+    name = created(server, "main.default.sealed")
+    registered(server, name)
+    told = server.ask("GET", f"{MLFLOW}model-versions/get-download-uri?name={name}&version=1").json["artifact_uri"]
+    place = told.removeprefix("mlflow-artifacts:/") + "/MLmodel"
+    encoded = place.replace("registered", "%2572egistered", 1)
+    for prefix in ("/api/2.0", "/ajax-api/2.0"):
+        root = f"{prefix}/mlflow-artifacts/artifacts"
+        for path in (place, f"./{place}", encoded, f"%2e/{place}", place.replace("/", "%2f", 1)):
+            for method in ("PUT", "DELETE"):
+                answer = server.ask(method, f"{root}/{path}", b"other")
+                assert answer.error in ((403, "PERMISSION_DENIED"), (400, "BAD_REQUEST")), (path, answer.body)
+        parts = server.ask("POST", f"{prefix}/mlflow-artifacts/mpu/create/{place}", {"path": "x", "num_parts": 1})
+        assert parts.error == (403, "PERMISSION_DENIED")
+    assert server.ask("GET", f"/api/2.0/mlflow-artifacts/artifacts/{place}").body == b"flavors: {}\n"
+    assert uc(server, "DELETE", "registered-models/delete", name=name).json == {}
+
+
 def test_a_model_whose_files_lie_elsewhere_can_be_deleted(server: Server) -> None:
     name = created(server, "main.default.elsewhere")
     made = server.ask("POST", MLFLOW + "model-versions/create", {"name": name, "source": "s3://bucket/model"})

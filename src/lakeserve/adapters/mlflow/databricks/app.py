@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 from lakeserve.adapters.mlflow import embedded
 from lakeserve.adapters.mlflow.answers import Refused
@@ -18,10 +20,15 @@ from lakeserve.adapters.mlflow.databricks.signed_urls import PREFIX as SIGNED
 from lakeserve.adapters.mlflow.databricks.signed_urls import Signer
 from lakeserve.adapters.mlflow.databricks.spool import Spool
 from lakeserve.adapters.mlflow.databricks.unity_catalog import UnityCatalog
-from lakeserve.adapters.mlflow.databricks.versions import CatalogVersions
+from lakeserve.adapters.mlflow.databricks.versions import REGISTERED, CatalogVersions
 from lakeserve.adapters.mlflow.source import Source
 
 _log = logging.getLogger(__name__)
+
+# MLflow's way to store artifacts (single files, and uploads in parts), with the path in it.
+_PROXY = re.compile(r"/(?:ajax-)?api/[0-9.]+/mlflow-artifacts/(?:artifacts|mpu/[a-z]+)/(.*)", re.DOTALL)
+_MAX_ENCODED = 5
+"""Times that a path may be encoded in itself; no honest client encodes it twice."""
 
 
 def with_databricks_routes(mlflow_app: AsgiApp, source: Source, data_dir: Path, now: Callable[[], float]) -> AsgiApp:
@@ -51,10 +58,29 @@ class DatabricksRoutes:
             await _told(self._catalog, scope, receive, send)
         elif credentials.is_route(scope):
             await _told(self._credentials, scope, receive, send)
+        elif _writes_a_version(scope):
+            message = "The files of registered model versions are not written this way."
+            await reply(send, 403, {"error_code": "PERMISSION_DENIED", "message": message})
         elif has_databricks_uri(scope):
             await self._mlflow(scope, receive, Translated(send))
         else:
             await self._mlflow(scope, receive, send)
+
+
+def _writes_a_version(scope: Scope) -> bool:
+    """Whether a plain client is about to change a version's own files, which lie among the artifacts so that it can read them.
+
+    However often the path is encoded: it is refused by what it could mean.
+    """
+    found = _PROXY.match(scope["path"])
+    if found is None or scope["method"] in ("GET", "HEAD"):
+        return False
+    path = found[1]
+    for _ in range(_MAX_ENCODED):
+        path = unquote(path)
+    if unquote(path) != path:
+        return True
+    return next((part for part in path.split("/") if part not in ("", ".")), "") == REGISTERED
 
 
 async def _told(app: AsgiApp, scope: Scope, receive: Receive, send: Send) -> None:

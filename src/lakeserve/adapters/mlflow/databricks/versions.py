@@ -28,7 +28,7 @@ from lakeserve.adapters.mlflow.databricks.places import PENDING
 from lakeserve.adapters.mlflow.source import Source
 
 _READY = "READY"
-_FOLDER = "registered"
+REGISTERED = "registered"
 """Beside the folders of experiments, whose names are numbers."""
 
 _MAX_TAGS = 100
@@ -53,7 +53,7 @@ class CatalogVersions:
 
         :raises Refused: no such model, or the registry refuses.
         """
-        place = f"mlflow-artifacts:/{_FOLDER}/{secrets.token_hex(16)}"
+        place = f"mlflow-artifacts:/{REGISTERED}/{secrets.token_hex(16)}"
         with _refusing():
             store = handlers._get_model_registry_store()
             made = store.create_model_version(
@@ -80,7 +80,7 @@ class CatalogVersions:
 
     def forget(self, folder: Path) -> None:
         """Remove the files of a version that was deleted, if they are its own and not a run's."""
-        if folder.parent == (self._artifacts / _FOLDER).resolve():
+        if folder.parent == (self._artifacts / REGISTERED).resolve():
             shutil.rmtree(folder, ignore_errors=True)
 
     def _change(self, name: str, version: str, **columns: str) -> None:
