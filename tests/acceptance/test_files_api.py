@@ -184,10 +184,10 @@ def test_forged_and_expired_urls(server: Server, tmp_path: Path) -> None:
     claim, _, digest = token.partition(".")
     other = link(server, "upload", path).rpartition("/")[2].partition(".")[0]
     soon = int(time.time()) + 600
-    stranger = Signer(tmp_path / "key").token(Grant("get", path, soon))
+    stranger = Signer.kept_in(tmp_path / "key").token(Grant("get", path, soon))
     for forged in (claim, f"{claim}.", f"{other}.{digest}", f"{claim}.{digest[:-2]}AA", stranger, "x.y", "%FF.%FF"):
         assert server.ask("GET", f"{prefix}/{forged}", token=None).error == (403, "PERMISSION_DENIED"), forged
-    ours = Signer(server.data_dir / "registry" / "signed-urls.key")
+    ours = Signer.kept_in(server.data_dir / "registry" / "signed-urls.key")
     assert server.ask("GET", f"{prefix}/{ours.token(Grant('get', path, soon))}", token=None).body == b"secret"
     late = server.ask("GET", f"{prefix}/{ours.token(Grant('get', path, soon - 601))}", token=None)
     assert (late.status, b"Request has expired" in late.body) == (403, True)

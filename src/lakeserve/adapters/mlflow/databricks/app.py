@@ -37,7 +37,7 @@ def with_databricks_routes(mlflow_app: AsgiApp, source: Source, data_dir: Path, 
     spool = Spool(folder / "uploads")
     versions = CatalogVersions(source, artifacts)
     places = Places(versions, artifacts=artifacts, volumes=folder / "files" / "Volumes")
-    files_api = FilesApi(places, spool, Signer(folder / "signed-urls.key"), now)
+    files_api = FilesApi(places, spool, Signer.kept_in(folder / "signed-urls.key"), now)
     return DatabricksRoutes(mlflow_app, files_api, UnityCatalog(mlflow_app, versions, spool))
 
 

@@ -42,8 +42,13 @@ class Grant:
 
 
 class Signer:
-    def __init__(self, key_file: Path) -> None:
-        self._key = _key(key_file)
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    @classmethod
+    def kept_in(cls, file: Path) -> Signer:
+        """With the key in ``file``, which is made when it is not there or not whole."""
+        return cls(_key(file))
 
     def token(self, grant: Grant) -> str:
         claim = json.dumps(list(asdict(grant).values())).encode()
