@@ -81,6 +81,8 @@ class Limits:
     """Longest time for a request's body to arrive."""
     body_buffer_bytes: int = 256 * MIB
     """Request bodies that a gateway holds at once; requests beyond it wait before their bodies are read."""
+    head_s: float = 60.0
+    """Longest time for a request's headers to arrive."""
     header_bytes: int = 64 * 1024
     """All headers of a request together."""
     header_count: int = 200

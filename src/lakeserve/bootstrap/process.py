@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 import uvicorn
 import uvloop
@@ -38,12 +39,18 @@ def run(main: Callable[[Settings], Awaitable[None]]) -> None:
     uvloop.run(watched())
 
 
-def config(app: App, *, graceful_s: int, uds: str | None = None) -> uvicorn.Config:
+def config(
+    app: App,
+    *,
+    graceful_s: int,
+    uds: str | None = None,
+    http: type[asyncio.Protocol] | Literal["httptools"] = "httptools",
+) -> uvicorn.Config:
     """For a server with the strict parser and a bounded end."""
     return uvicorn.Config(
         app,
         uds=uds,
-        http="httptools",
+        http=http,
         ws="none",
         lifespan="off",
         access_log=False,

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from lakeserve.domain.errors import (
+    BadRequest,
     InternalError,
     LakeserveError,
     MethodNotAllowed,
@@ -26,7 +27,7 @@ from lakeserve.domain.errors import (
 from lakeserve.gateway.plane import Admitted, ClientLeft, DataPlane, Relay, Request
 from lakeserve.http import guard
 from lakeserve.http.asgi import Header, Receive, Scope, Send, encode_headers, header, send_bytes, send_error, send_json
-from lakeserve.http.body import ByteBudget, ClientGone, expected_size, read_body
+from lakeserve.http.body import ByteBudget, ClientGone, check_length, expected_size, read_body
 from lakeserve.http.passing import Passage
 from lakeserve.ports.upstream import Reply
 from lakeserve.settings import Limits
@@ -39,6 +40,7 @@ _REGISTRY_PREFIXES = (
     "/api/2.0/mlflow",
     "/api/3.0/mlflow",
     "/api/4.0/mlflow",
+    "/api/2.0/fs/",
     "/ajax-api/",
     "/static-files/",
     "/v1/traces",
@@ -46,6 +48,9 @@ _REGISTRY_PREFIXES = (
 _PAGES = frozenset(("/", "/index.html"))
 """MLflow's web interface."""
 _REGISTRY_PATHS = _PAGES | {"/graphql", "/get-artifact", "/model-versions/get-artifact", "/version"}
+_SIGNED = "/api/2.0/fs-signed/"
+"""URLs that carry their own permission, checked by the registry's process; clients fetch them without a token."""
+
 _INTERNAL = "/_lakeserve"
 _JSON = "application/json"
 _SYNC_WAIT_S = 30.0
@@ -55,12 +60,21 @@ class GatewayApp:
     """``synced`` is set once the routing table has come from the controller."""
 
     def __init__(
-        self, plane: DataPlane, *, control: Passage, registry: Passage, limits: Limits, synced: asyncio.Event
+        self,
+        plane: DataPlane,
+        *,
+        control: Passage,
+        registry: Passage,
+        limits: Limits,
+        workspace_id: str,
+        synced: asyncio.Event,
     ) -> None:
         self._plane = plane
         self._control = control
         self._registry = registry
         self._limits = limits
+        # MLflow notes the workspace of a model's run by this header, and warns without it.
+        self._registry_headers = encode_headers({"x-databricks-org-id": workspace_id})
         self._synced = synced
         self._draining = False
         self._bodies = ByteBudget(limits.body_buffer_bytes, limits.queue_s)
@@ -75,7 +89,7 @@ class GatewayApp:
         request_id = str(uuid.uuid4())
         started = _Started(send, last=self._draining)
         try:
-            path = guard.check(scope, max_headers=self._limits.header_count, max_header_bytes=self._limits.header_bytes)
+            path = self._look_at(scope, started)
             await self._route(scope, receive, started, path, request_id)
         except ClientGone:
             return
@@ -87,6 +101,14 @@ class GatewayApp:
             await _refuse(
                 started, InternalError("The request could not be answered. The server's log has details."), request_id
             )
+
+    def _look_at(self, scope: Scope, answer: _Started) -> str:
+        """The request's path; whatever a client sends behind a request that is refused here is not read."""
+        try:
+            return guard.check(scope, max_headers=self._limits.header_count, max_header_bytes=self._limits.header_bytes)
+        except BadRequest:
+            answer.last = True
+            raise
 
     async def _route(self, scope: Scope, receive: Receive, send: _Started, path: str, request_id: str) -> None:
         target = _invocation(path)
@@ -102,7 +124,11 @@ class GatewayApp:
             raise RouteNotFound(f"No API found for '{scope['method']} {path}'.")
         elif path.startswith(_REGISTRY_PREFIXES) or path in _REGISTRY_PATHS:
             await self._pass_to_registry(scope, receive, send, path)
+        elif path.startswith(_SIGNED):
+            await self._registry(scope, receive, send)
         else:
+            # Here, because nothing reaches the controller before the first byte of a body does.
+            check_length(scope, self._limits.control_bytes)
             await self._control(scope, receive, send)
 
     async def _pass_to_registry(self, scope: Scope, receive: Receive, send: _Started, path: str) -> None:
@@ -117,7 +143,7 @@ class GatewayApp:
             return
         if path == "/graphql" and scope["method"] != "POST":
             raise MethodNotAllowed(f"Method {scope['method']} is not allowed here; use POST.")
-        await self._registry(scope, receive, send)
+        await self._registry(scope, receive, send, self._registry_headers)
 
     async def _know(self) -> None:
         """A gateway that has just been started knows no token and no endpoint, and must not call them wrong or missing.
@@ -154,6 +180,7 @@ class GatewayApp:
 
     async def _ask_openai(self, scope: Scope, receive: Receive, send: Send, path: str, request_id: str) -> None:
         """As an invocation of the endpoint that the body names: only whoever is known gets their body read."""
+        await self._know()
         principal = self._plane.authenticate(header(scope, b"authorization"))
         async with self._bodies.hold(expected_size(scope, self._limits.request_bytes)):
             name, body = openai.read_call(path, await self._body(scope, receive))
@@ -246,11 +273,11 @@ class _Started:
 
     def __init__(self, send: Send, *, last: bool) -> None:
         self._send = send
-        self._last = last
+        self.last = last
         self.begun = False
 
     async def __call__(self, message: Any) -> None:
-        if self._last and not self.begun:
+        if self.last and not self.begun:
             message["headers"] = [*message["headers"], (b"connection", b"close")]
         self.begun = True
         await self._send(message)

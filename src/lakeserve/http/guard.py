@@ -13,7 +13,7 @@ from lakeserve.domain.errors import BadRequest, PermissionDenied
 from lakeserve.http.asgi import Scope
 
 _HOST = re.compile(rb"[A-Za-z0-9._-]{1,255}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
-_ONCE = frozenset((b"host", b"origin", b"authorization", b"content-type", b"content-length"))
+_ONCE = frozenset((b"host", b"origin", b"authorization", b"content-type", b"content-length", b"transfer-encoding"))
 _READING = frozenset(("GET", "HEAD", "OPTIONS"))
 # Control characters, backslashes, empty segments except a last one, and segments of one or two dots.
 _BAD_PATH = re.compile(r"[\x00-\x1f\x7f\\]|//|/\.\.?(?:/|\Z)")
@@ -39,6 +39,8 @@ def check(scope: Scope, *, max_headers: int, max_header_bytes: int) -> str:
         raise BadRequest("The request's headers are too large.")
     if b"host" in repeated or not _HOST.fullmatch(once.get(b"host", b"")):
         raise BadRequest("The request must have one valid Host header.")
+    if once.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+        raise BadRequest("The only Transfer-Encoding that is supported is chunked.")
     if repeated:
         raise BadRequest("A header that may be given once was given twice.")
     origin = once.get(b"origin")
