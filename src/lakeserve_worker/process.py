@@ -17,6 +17,7 @@ import threading
 import time
 import traceback
 
+from lakeserve_worker import protocol
 from lakeserve_worker.spec import WorkerSpec
 
 LINUX = sys.platform.startswith("linux")
@@ -88,6 +89,8 @@ def settle(spec: WorkerSpec) -> None:
     _redirect(spec.log_file)
     os.chdir("/")
     os.environ.update(spec.environment)
+    # Programs that the model starts inherit it; the supervisor ends what bears it when this worker is gone.
+    os.environ[protocol.WORKER_VARIABLE] = spec.worker_id
     # What MLflow's own server sets: type-hinted models convert their input only there.
     os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"
     random.seed()

@@ -56,6 +56,9 @@ RESPONSE = 3
 CHUNK = 4
 END = 5
 
+WORKER_VARIABLE = "LAKESERVE_WORKER"
+"""Holds the worker's id in its own environment, and so in that of every program that the model starts."""
+
 MAX_FRAME = 256 * 1024 * 1024
 """A frame longer than this is a broken peer, not a large answer."""
 

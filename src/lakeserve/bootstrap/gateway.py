@@ -42,7 +42,14 @@ async def gateway(settings: Settings, listener: socket.socket) -> None:
     feed = FeedClient(settings.socket("routing"), plane.use, plane.meter)
     control = Passage("control plane", settings.socket("control"), wait_s=_CONTROL_WAIT_S, answer_s=_CONTROL_ANSWER_S)
     registry = Passage("model registry", settings.socket("registry"), wait_s=_REGISTRY_WAIT_S, headers=for_registry)
-    app = GatewayApp(plane, control=control, registry=registry, limits=limits, synced=feed.synced)
+    app = GatewayApp(
+        plane,
+        control=control,
+        registry=registry,
+        limits=limits,
+        workspace_id=settings.workspace_id,
+        synced=feed.synced,
+    )
     following = asyncio.create_task(feed.follow(), name="routing feed")
     # The guard counts the headers of a whole head to the byte; the request line, which it does not count, comes on top.
     protocol = bounded(head_bytes=limits.header_bytes + _TARGET_BYTES, head_s=limits.head_s)

@@ -40,6 +40,7 @@ _REGISTRY_PREFIXES = (
     "/api/2.0/mlflow",
     "/api/3.0/mlflow",
     "/api/4.0/mlflow",
+    "/api/2.0/fs/",
     "/ajax-api/",
     "/static-files/",
     "/v1/traces",
@@ -47,6 +48,9 @@ _REGISTRY_PREFIXES = (
 _PAGES = frozenset(("/", "/index.html"))
 """MLflow's web interface."""
 _REGISTRY_PATHS = _PAGES | {"/graphql", "/get-artifact", "/model-versions/get-artifact", "/version"}
+_SIGNED = "/api/2.0/fs-signed/"
+"""URLs that carry their own permission, checked by the registry's process; clients fetch them without a token."""
+
 _INTERNAL = "/_lakeserve"
 _JSON = "application/json"
 _SYNC_WAIT_S = 30.0
@@ -56,12 +60,21 @@ class GatewayApp:
     """``synced`` is set once the routing table has come from the controller."""
 
     def __init__(
-        self, plane: DataPlane, *, control: Passage, registry: Passage, limits: Limits, synced: asyncio.Event
+        self,
+        plane: DataPlane,
+        *,
+        control: Passage,
+        registry: Passage,
+        limits: Limits,
+        workspace_id: str,
+        synced: asyncio.Event,
     ) -> None:
         self._plane = plane
         self._control = control
         self._registry = registry
         self._limits = limits
+        # MLflow notes the workspace of a model's run by this header, and warns without it.
+        self._registry_headers = encode_headers({"x-databricks-org-id": workspace_id})
         self._synced = synced
         self._draining = False
         self._bodies = ByteBudget(limits.body_buffer_bytes, limits.queue_s)
@@ -111,6 +124,8 @@ class GatewayApp:
             raise RouteNotFound(f"No API found for '{scope['method']} {path}'.")
         elif path.startswith(_REGISTRY_PREFIXES) or path in _REGISTRY_PATHS:
             await self._pass_to_registry(scope, receive, send, path)
+        elif path.startswith(_SIGNED):
+            await self._registry(scope, receive, send)
         else:
             # Here, because nothing reaches the controller before the first byte of a body does.
             check_length(scope, self._limits.control_bytes)
@@ -128,7 +143,7 @@ class GatewayApp:
             return
         if path == "/graphql" and scope["method"] != "POST":
             raise MethodNotAllowed(f"Method {scope['method']} is not allowed here; use POST.")
-        await self._registry(scope, receive, send)
+        await self._registry(scope, receive, send, self._registry_headers)
 
     async def _know(self) -> None:
         """A gateway that has just been started knows no token and no endpoint, and must not call them wrong or missing.

@@ -28,6 +28,7 @@ from lakeserve.supervisor.announce import announce
 from lakeserve.supervisor.services import KIND, Service, services
 from lakeserve.supervisor.spawn import Program, spawn
 from lakeserve.supervisor.table import Exit, Process, ProcessTable
+from lakeserve_worker.protocol import WORKER_VARIABLE
 
 _BACKLOG = 2048
 _GATEWAY_GRACE_S = 5.0
@@ -84,7 +85,10 @@ class Supervisor:
             self.selector.close()
 
     def _kill_leftovers(self) -> None:
-        for pid in death.leftovers(settings_module.INSTANCE, self.settings.instance):
+        self._kill_bearers(settings_module.INSTANCE, self.settings.instance)
+
+    def _kill_bearers(self, variable: str, mark: str) -> None:
+        for pid in death.leftovers(variable, mark):
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -224,6 +228,8 @@ class Supervisor:
             if ended.kind == KIND:
                 self._service_ended(ended)
             else:
+                if ended.kind == protocol.WORKER:
+                    self._kill_bearers(WORKER_VARIABLE, ended.id)
                 for connection in list(self.controllers):
                     self._send(connection, {"exit": ended.id, "pid": ended.pid, "code": ended.code})
 

@@ -22,6 +22,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+WORKER = "worker"
+"""The kind of processes that start others of their own, in sessions of their own: those are found by the mark they inherit."""
+
 MAX_LINE = 8 * 1024 * 1024
 """A longer line is a broken peer; environment variables of a served entity are the largest thing that travels."""
 

@@ -10,10 +10,11 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from lakeserve.supervisor import death
 
@@ -21,6 +22,7 @@ LISTEN_FD = "LAKESERVE_LISTEN_FD"
 """Tells a child the number of the listening socket that it inherited."""
 
 EXEC_FAILED = 127
+_LINUX = sys.platform == "linux"
 
 _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 """The signals that the supervisor has handlers for."""
@@ -31,8 +33,9 @@ class Program:
     """What to start.
 
     ``log`` is appended to and gets both outputs; None inherits the supervisor's. ``stdin`` is text for the child to read, which may
-    hold secrets: it goes through memory. ``listen`` is the path of a Unix socket that is bound for the child and inherited
-    by it, so that a peer can connect as soon as the child is known. ``inherit`` are further descriptors, kept under their numbers.
+    hold secrets: it goes through memory, or a file without a name. ``listen`` is the path of a Unix socket that is bound for the
+    child and inherited by it, so that a peer can connect as soon as the child is known. ``inherit`` are further descriptors, kept
+    under their numbers.
     """
 
     argv: Sequence[str]
@@ -82,12 +85,17 @@ def _keep(opened: list[int], descriptor: int) -> int:
 def _stdin(text: str | None) -> int:
     if text is None:
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    # In memory: a temporary file without a name would still leave its blocks on a disk.
-    descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC)
-    with open(descriptor, "wb", closefd=False) as file:
+    with _unnamed_file() as file:
         file.write(text.encode())
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
+        file.seek(0)
+        return os.dup(file.fileno())
+
+
+def _unnamed_file() -> IO[bytes]:
+    """In memory where the kernel can: without a name, a temporary file would still leave its blocks on a disk."""
+    if _LINUX:
+        return open(os.memfd_create("stdin", os.MFD_CLOEXEC), "w+b")
+    return tempfile.TemporaryFile()
 
 
 def _log(path: str | None) -> int:

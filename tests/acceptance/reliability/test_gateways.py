@@ -83,27 +83,27 @@ def test_a_killed_gateway_takes_along_what_it_holds_and_no_more(
     assert all(sample.status == 0 for sample in report.failed), report.explain()
     assert len(report.failed) <= 2 * kills, report.explain()
     with capsys.disabled():
-        print(f" [{kills} kills: {lost} of {3 * kills} held requests lost, {len(report.failed)} others]", end="")
+        print(f" [{kills} kills: {lost} of {kills} held requests lost, {len(report.failed)} others]", end="")
 
 
 def kill_one_while_it_holds(twins: Server, endpoint: str, folder: Path) -> int:
-    """How many of three held requests were lost: those whose connection the killed gateway has, and no others."""
+    """How many held requests were lost: one if the killed gateway had its connection, else none.
+
+    Only one is held at a time: gateways do not see each other's requests, so a second one might wait behind it.
+    """
     folder.mkdir()
-    go = folder / "go"
-    with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(contextlib.closing(twins.connect())) for _ in range(3)]
-        began = [folder / f"began-{number}" for number in range(3)]
-        for connection, each in zip(held, began, strict=True):
-            ask(twins, connection, {"do": "wait", "began": str(each), "until": str(go)})
-        poll(lambda: all(each.exists() for each in began))
+    began, go = folder / "began", folder / "go"
+    with contextlib.closing(twins.connect()) as held:
+        ask(twins, held, {"do": "wait", "began": str(began), "until": str(go)})
+        poll(began.exists)
         victim = gateways(twins)[0]
-        theirs = [connection for connection in held if has_connection(victim, connection)]
+        expected = has_connection(victim, held)
         twins.kill(victim)
         go.touch()
-        lost = [connection for connection in held if not answered(connection)]
-    assert lost == theirs
+        lost = not answered(held)
+    assert lost == expected
     poll(lambda: len(gateways(twins)) == 2)
-    return len(lost)
+    return int(lost)
 
 
 def has_connection(pid: int, connection: HTTPConnection) -> bool:

@@ -35,7 +35,13 @@ class Gateway:
         self.plane = DataPlane(self.workers, PlaneLimits(60.0, 60.0, 60.0, 4), SystemClock())
         self.synced = asyncio.Event()
         self.passages = {name: Passage(name, folder / f"{name}.sock", wait_s=0.1) for name in ("control", "registry")}
-        self.app = GatewayApp(self.plane, **self.passages, limits=Limits(request_bytes=1_000), synced=self.synced)  # type: ignore[arg-type]
+        self.app = GatewayApp(
+            self.plane,
+            **self.passages,  # type: ignore[arg-type]
+            limits=Limits(request_bytes=1_000),
+            workspace_id="17",
+            synced=self.synced,
+        )
         self._runners: list[web.AppRunner] = []
         self._folder = folder
 
@@ -98,6 +104,7 @@ async def gateway() -> AsyncIterator[Gateway]:
         ("/get-artifact?path=x", "registry"),
         ("/version", "registry"),
         ("/v1/traces", "registry"),
+        ("/api/2.0/fs/files/Volumes/a/b/c/d", "registry"),
     ],
 )
 async def test_who_answers(gateway: Gateway, target: str, to: str) -> None:
@@ -108,6 +115,14 @@ async def test_who_answers(gateway: Gateway, target: str, to: str) -> None:
 async def test_questions_in_graphql_go_to_the_registry(gateway: Gateway) -> None:
     it = await gateway.ask("POST", "/graphql", TOKEN, (b"content-length", b"2"), parts=[b"{}"])
     assert (it.status, it.body) == (200, b"registry")
+
+
+async def test_a_signed_url_needs_no_token(gateway: Gateway) -> None:
+    """Its signature is the registry's to check; only exactly its route gets past."""
+    it = await gateway.ask("GET", "/api/2.0/fs-signed/x")
+    assert (it.status, it.body) == (200, b"registry")
+    assert (await gateway.ask("GET", "/api/2.0/fs/x")).status == 401
+    assert (await gateway.ask("GET", "/api/2.0/fs-signed/../mlflow/runs/search")).status == 400
 
 
 @pytest.mark.parametrize("target", ["/api/2.0/mlflow/runs/create", "/graphql", "/ajax-api/x", "/get-artifact", INVOKE])

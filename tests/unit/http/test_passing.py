@@ -117,10 +117,13 @@ async def test_the_registry_sees_neither_credentials_nor_names_of_the_way(behind
     await behind.start()
     passage = Passage("model registry", folder / "s.sock", wait_s=1.0, headers=for_registry)
     hidden = [b"authorization", b"cookie", b"origin", b"referer", b"forwarded", b"x-forwarded-host", b"x-forwarded-for"]
+    hidden.append(b"x-lakeserve-base-url")
     it = await Exchange(
         "GET", "/", [(b"host", b"evil.example"), *((name, b"hush") for name in hidden), (b"x-kept", b"1")]
     ).run(passage)
-    assert sorted(it.json["headers"]) == [["host", "localhost"], ["x-kept", "1"]]
+    # The address by which the client came is in a header of our own alone: for URLs in answers.
+    own = ["x-lakeserve-base-url", "http://evil.example"]
+    assert sorted(it.json["headers"]) == [["host", "localhost"], ["x-kept", "1"], own]
     await passage.close()
 
 

@@ -26,9 +26,10 @@ from lakeserve.adapters.local.zygotes import (
     wants_exec,
 )
 from lakeserve.ports.workers import Lost, Worker, WorkerFailed, WorkerSpec
+from lakeserve.supervisor.protocol import WORKER
 from lakeserve_worker import protocol
 
-KIND: Final = "worker"
+KIND: Final = WORKER
 _READY: Final = "ready"
 _END_LIMIT_S = 5.0
 

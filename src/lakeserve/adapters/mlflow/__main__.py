@@ -13,6 +13,7 @@ import importlib.util
 import os
 import socket
 import sys
+import time
 from pathlib import Path
 
 import uvicorn
@@ -83,10 +84,13 @@ def _embedded(options: argparse.Namespace) -> RegistryApp:
         os.environ.pop(name, None)
     os.environ.update(_QUIET | embedded.variables(options.data_dir))
     app = embedded.mlflow_app(options.data_dir)
-    from lakeserve.adapters.mlflow.source import Source  # noqa: PLC0415 - imports mlflow, after its variables are set
+    # These import mlflow, after its variables are set.
+    from lakeserve.adapters.mlflow.databricks.app import with_databricks_routes  # noqa: PLC0415
+    from lakeserve.adapters.mlflow.source import Source  # noqa: PLC0415
 
     source = Source(embedded.database_uri(options.data_dir), artifacts=embedded.artifacts_folder(options.data_dir))
-    return RegistryApp(source, data_dir=options.data_dir, mlflow_app=app)
+    whole = with_databricks_routes(app, source, options.data_dir, time.time)
+    return RegistryApp(source, data_dir=options.data_dir, mlflow_app=whole)
 
 
 def _external(options: argparse.Namespace) -> RegistryApp:

@@ -47,6 +47,21 @@ class Source:
         found = self._version(name, version)
         return {"name": found.name, "version": str(found.version), "uid": _uid(found)}
 
+    def located(self, name: str, version: str) -> tuple[Path, str]:
+        """The folder on this machine that holds a version's files, which need not be there yet, and its status.
+
+        :raises Refused: as for :meth:`resolve`, or the files lie elsewhere.
+        """
+        found = self._version(name, version)
+        title = f"Version {found.version} of registered model '{found.name}'"
+        with _translated(title):
+            local = self._local(
+                self._followed(self._client().get_model_version_download_uri(found.name, found.version))
+            )
+        if local is None:
+            raise unusable(f"The files of {title[0].lower()}{title[1:]} are not on this machine.")
+        return local, str(found.status)
+
     def fetch(self, name: str, version: str, destination: Path) -> None:
         """Put the files into ``destination``, which then is whole; or leave it absent.
 
