@@ -30,6 +30,7 @@ from lakeserve.supervisor.spawn import Program, spawn
 from lakeserve.supervisor.table import Exit, Process, ProcessTable
 from lakeserve_worker.protocol import WORKER_VARIABLE
 
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _BACKLOG = 2048
 _GATEWAY_GRACE_S = 5.0
 _IDLE_S = 60.0
@@ -98,8 +99,9 @@ class Supervisor:
         send.setblocking(False)
         signal.set_wakeup_fd(send.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in _STOP_SIGNALS:
             signal.signal(number, self._on_stop_signal)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
         self.selector.register(receive, selectors.EVENT_READ, lambda: _drain(receive))
         self._wakeup = send  # kept open: signals write to it
         return receive
@@ -307,6 +309,8 @@ def _how(code: int) -> str:
 def main(settings: Settings) -> int:
     """Hold the data directory, bind the port, tell the operator, and run. The process's exit status."""
     os.umask(0o077)
+    # From the first word on, to ask it to stop means to end in order: until the loop heeds signals they wait.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
         lock = _hold(settings.data_dir)
         _private(settings.run_dir)
