@@ -61,6 +61,16 @@ def test_a_chat_agent(client: OpenAI) -> None:
     assert "".join(chunk.to_dict()["delta"]["content"] for chunk in stream) == "heard hello"  # type: ignore[index]
 
 
+def test_completions_take_messages(agents: Server) -> None:
+    """Databricks' provider for the AI SDK asks agents this way."""
+    answer = agents.ask("POST", "/serving-endpoints/completions", {"model": "chat_agent", "messages": HELLO})
+    assert answer.status == 200, answer.body
+    assert answer.json["messages"][0]["content"] == "heard hello"
+    neither = agents.ask("POST", "/serving-endpoints/completions", {"model": "chat_agent"})
+    assert neither.error == (400, "BAD_REQUEST")
+    assert neither.json["message"] == "prompt or messages is required."
+
+
 @pytest.mark.parametrize("asked", ["hello", HELLO])
 def test_responses(client: OpenAI, asked: object) -> None:
     answer = client.responses.create(model="responses_agent", input=asked)  # type: ignore[call-overload]

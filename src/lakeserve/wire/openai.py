@@ -17,12 +17,13 @@ from lakeserve.domain.errors import BadRequest
 
 _BASE = "/serving-endpoints"
 INPUTS = {
-    f"{_BASE}/chat/completions": "messages",
-    f"{_BASE}/completions": "prompt",
-    f"{_BASE}/embeddings": "input",
-    f"{_BASE}/responses": "input",
+    f"{_BASE}/chat/completions": ("messages",),
+    # With messages it is how Databricks' provider for the AI SDK (0.5.1) asks an endpoint of the task agent/v2/chat.
+    f"{_BASE}/completions": ("prompt", "messages"),
+    f"{_BASE}/embeddings": ("input",),
+    f"{_BASE}/responses": ("input",),
 }
-"""Path to the field that holds the model's input."""
+"""Path to the fields of which one holds the model's input."""
 
 
 def read_call(path: str, raw: bytes) -> tuple[str, bytes]:
@@ -39,8 +40,8 @@ def read_call(path: str, raw: bytes) -> tuple[str, bytes]:
     name = body.pop("model", None)
     if not isinstance(name, str) or not name:
         raise BadRequest("model is required; give the name of a serving endpoint.")
-    if body.get(INPUTS[path]) is None:
-        raise BadRequest(f"{INPUTS[path]} is required.")
+    if all(body.get(field) is None for field in INPUTS[path]):
+        raise BadRequest(f"{' or '.join(INPUTS[path])} is required.")
     try:
         return name, orjson.dumps(body)
     except TypeError:
