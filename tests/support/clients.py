@@ -1,4 +1,4 @@
-"""Interpreters with one exact client release each, so that tests can run the real client of years ago.
+"""Interpreters and folders of Node's packages, each with one exact client release, so that tests can run real clients of any age.
 
 An environment is built with uv under ``.cache/clients`` the first time it is asked for and kept. Parallel test workers
 that want the same one wait for the first to build it; a build that was cut short has no marker and is made again.
@@ -40,6 +40,23 @@ def client_python(*requirements: str) -> Path:
     return python
 
 
+def client_packages(*packages: str) -> Path:
+    """A folder whose ``node_modules`` holds exactly these packages of npm's registry and what they need.
+
+    >>> client_packages("@databricks/ai-sdk-provider@0.5.1", "ai@6.0.326")
+    """
+    home = _CACHE / ("npm" + re.sub(r"[^A-Za-z0-9.-]+", "-", "_".join(packages)))
+    marker = home / "complete"
+    with _exclusive(home.with_name(home.name + ".lock")):
+        if not marker.exists():
+            shutil.rmtree(home, ignore_errors=True)
+            home.mkdir()
+            (home / "package.json").write_text('{"private": true}')
+            _done(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", *packages], cwd=home)
+            marker.touch()
+    return home
+
+
 def run_client(python: Path, script: str, *, stdin: str = "") -> str:
     """What ``script`` prints, run by ``python`` without anything of this environment."""
     done = subprocess.run(
@@ -50,9 +67,13 @@ def run_client(python: Path, script: str, *, stdin: str = "") -> str:
 
 
 def _run(*arguments: str) -> None:
-    done = subprocess.run([str(_UV), *arguments], capture_output=True, text=True, timeout=_BUILD_LIMIT_S, check=False)
+    _done([str(_UV), *arguments])
+
+
+def _done(command: list[str], cwd: Path | None = None) -> None:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=_BUILD_LIMIT_S, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"uv {arguments[0]} failed:\n{done.stdout}{done.stderr}")
+        raise RuntimeError(f"{' '.join(command[:2])} failed:\n{done.stdout}{done.stderr}")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from support.log_served_models import PINNED, SERVED
 
 def main() -> None:
     mlflow.set_experiment("agents")
-    for name in ("chat_model", "chat_agent", "responses_agent", "texts"):
+    for name in ("chat_model", "chat_agent", "chat_parts", "responses_agent", "texts"):
         mlflow.pyfunc.log_model(
             name="model",
             python_model=str(SERVED / f"{name}.py"),
