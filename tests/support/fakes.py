@@ -21,6 +21,7 @@ class FakeUpstream:
         self.address = address
         self.number = number
         self.closed = False
+        self.claimed = self.claimed_elsewhere = False
         self.asked: list[bytes] = []
         self.answers: asyncio.Future[Reply | FakeStream] | None = None
         self._gone = asyncio.Event()
@@ -31,6 +32,16 @@ class FakeUpstream:
     @property
     def lost(self) -> bool:
         return self._gone.is_set()
+
+    def claim(self) -> bool:
+        if self.claimed_elsewhere:
+            return False
+        assert not self.claimed, f"{self} is claimed twice"
+        self.claimed = True
+        return True
+
+    def disclaim(self) -> None:
+        self.claimed = False
 
     async def ask(self, content_type: str, body: bytes, request_id: str) -> Reply | FakeStream:
         assert self.answers is None, f"{self} is asked while it answers"

@@ -30,7 +30,7 @@ _REGISTRY_WAIT_S = 60.0
 async def gateway(settings: Settings, listener: socket.socket) -> None:
     limits = settings.limits
     plane = DataPlane(
-        worker_upstream.connect,
+        worker_upstream.connect_shared if settings.gateways > 1 else worker_upstream.connect,
         PlaneLimits(
             execution_s=limits.execution_s,
             queue_s=limits.queue_s,

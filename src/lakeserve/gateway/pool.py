@@ -4,6 +4,10 @@ A worker takes one request at a time, so an idle connection is a free unit of co
 in line, first come first served; the line is short, and a request that would make it longer is refused. A worker that the
 routing table no longer names gets no further request: its connection is closed when it is idle, which is what the worker
 waits for to end.
+
+Several gateways of one machine share the workers. An upstream in somebody's hands is claimed, an idle one is not, and a
+claim fails while another gateway holds it. Who waits while idle ones are claimed elsewhere tries again every few
+milliseconds, because no gateway tells another when it is done.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from lakeserve.ports.upstream import Connector, Upstream, UpstreamLost
 
 _FIRST_RETRY_S = 0.05
 _LONGEST_RETRY_S = 1.0
+_CLAIM_S = 0.002
 
 
 class PoolClosed(Exception):
@@ -36,6 +41,7 @@ class EntityPool:
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._retired: set[Upstream] = set()
         self._at: dict[str, Upstream] = {}
+        self._watching: asyncio.TimerHandle | None = None
 
     @property
     def queued(self) -> int:
@@ -59,11 +65,14 @@ class EntityPool:
                 waiter.set_exception(PoolClosed())
 
     def acquire_now(self) -> Upstream | None:
-        """An idle worker's connection, if there is one."""
-        while self._idle:
+        """An idle worker's connection, claimed, if there is one."""
+        for _ in range(len(self._idle)):
             upstream = self._idle.popleft()
-            if not upstream.lost:
+            if upstream.lost:
+                continue
+            if upstream.claim():
                 return upstream
+            self._idle.append(upstream)
         return None
 
     async def acquire(self) -> Upstream:
@@ -85,6 +94,7 @@ class EntityPool:
         return upstream
 
     def release(self, upstream: Upstream) -> None:
+        upstream.disclaim()
         if upstream in self._retired:
             self._retired.discard(upstream)
             upstream.close()
@@ -94,6 +104,7 @@ class EntityPool:
     async def _wait(self) -> Upstream:
         waiter: asyncio.Future[Upstream] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
+        self._watch_claims()
         try:
             async with asyncio.timeout(self._queue_s if self._at else self._wake_s):
                 return await waiter
@@ -110,12 +121,28 @@ class EntityPool:
                 self._waiting.remove(waiter)
 
     def _offer(self, upstream: Upstream) -> None:
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(upstream)
-                return
         self._idle.append(upstream)
+        self._serve_waiting()
+
+    def _serve_waiting(self) -> None:
+        """Give what can be claimed to those who wait, in their order."""
+        while self._waiting:
+            if self._waiting[0].done():
+                self._waiting.popleft()
+                continue
+            upstream = self.acquire_now()
+            if upstream is None:
+                self._watch_claims()
+                return
+            self._waiting.popleft().set_result(upstream)
+
+    def _watch_claims(self) -> None:
+        if self._idle and self._watching is None:
+            self._watching = asyncio.get_running_loop().call_later(_CLAIM_S, self._look_again)
+
+    def _look_again(self) -> None:
+        self._watching = None
+        self._serve_waiting()
 
     def _retire(self, address: str) -> None:
         upstream = self._at.pop(address, None)

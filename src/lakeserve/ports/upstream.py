@@ -40,6 +40,12 @@ class Upstream(Protocol):
     def lost(self) -> bool:
         """It can take no further request."""
 
+    def claim(self) -> bool:
+        """Take it for one request. False while another gateway has it; one that is not shared can always be taken."""
+
+    def disclaim(self) -> None:
+        """The request is over."""
+
     async def ask(self, content_type: str, body: bytes, request_id: str) -> Reply | Stream:
         """Send one request and wait for the whole answer, or for the first piece of a stream.
 

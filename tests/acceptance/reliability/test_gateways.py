@@ -52,6 +52,26 @@ def test_both_answer_on_one_port_and_see_a_change_at_once(
         print(f" [all 40 connections saw it within {took:.2f} s]", end="")
 
 
+def test_no_request_waits_behind_a_long_one_while_a_worker_is_idle(
+    twins: Server, endpoint: str, tmp_path: Path
+) -> None:
+    """Each gateway knows only its own requests, and still sends none to a worker that another keeps busy."""
+    go = tmp_path / "go"
+    began = [tmp_path / f"began-{number}" for number in range(3)]
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(contextlib.closing(twins.connect())) for _ in began]
+        try:
+            for connection, mark in zip(held, began, strict=True):
+                ask(twins, connection, {"do": "wait", "began": str(mark), "until": str(go)})
+            poll(lambda: all(mark.exists() for mark in began), limit_s=10)
+            for _ in range(40):
+                with contextlib.closing(twins.connect(timeout=5)) as connection:
+                    assert version(twins, connection) in ("0", "1")
+        finally:
+            go.touch()
+        assert all(answered(connection) for connection in held)
+
+
 @pytest.mark.parametrize("restarts", counts(3, 20))
 def test_a_gateway_that_is_told_to_end_loses_nothing(
     twins: Server, endpoint: str, restarts: int, capsys: pytest.CaptureFixture[str]
@@ -87,10 +107,7 @@ def test_a_killed_gateway_takes_along_what_it_holds_and_no_more(
 
 
 def kill_one_while_it_holds(twins: Server, endpoint: str, folder: Path) -> int:
-    """How many held requests were lost: one if the killed gateway had its connection, else none.
-
-    Only one is held at a time: gateways do not see each other's requests, so a second one might wait behind it.
-    """
+    """How many held requests were lost: one if the killed gateway had its connection, else none."""
     folder.mkdir()
     began, go = folder / "began", folder / "go"
     with contextlib.closing(twins.connect()) as held:

@@ -45,6 +45,29 @@ async def test_hands_out_each_worker_once() -> None:
 
 
 @virtual
+async def test_a_worker_that_another_gateway_has_is_passed_over() -> None:
+    workers, pool = await with_pool("a", "b")
+    workers["a"].claimed_elsewhere = True
+    assert pool.acquire_now() is workers["b"]
+    assert pool.acquire_now() is None
+
+
+@virtual
+async def test_who_waits_for_a_worker_of_another_gateway_gets_it_soon_after_it_is_done() -> None:
+    workers, pool = await with_pool("a")
+    workers["a"].claimed_elsewhere = True
+    waiting = asyncio.ensure_future(pool.acquire())
+    await asyncio.sleep(5)
+    assert not waiting.done()
+    workers["a"].claimed_elsewhere = False
+    began = seconds()
+    assert await waiting is workers["a"]
+    assert seconds() - began < 0.01
+    pool.release(workers["a"])
+    assert not workers["a"].claimed
+
+
+@virtual
 async def test_who_waits_first_is_served_first() -> None:
     _, pool = await with_pool("a")
     held = await pool.acquire()

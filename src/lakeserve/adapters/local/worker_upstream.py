@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from lakeserve.adapters.local import worker_socket
 from lakeserve.adapters.local.worker_socket import WorkerGone, WorkerSocket
 from lakeserve.ports.upstream import Reply, UpstreamLost
 from lakeserve_worker import protocol
 
+LOCK = ".lock"
 
-async def connect(address: str) -> WorkerUpstream:
-    """See :class:`lakeserve.ports.upstream.Connector`."""
+
+async def connect_shared(address: str) -> WorkerUpstream:
+    """As :func:`connect`, for one of several gateways of this machine."""
+    return await connect(address, shared=True)
+
+
+async def connect(address: str, *, shared: bool = False) -> WorkerUpstream:
+    """See :class:`lakeserve.ports.upstream.Connector`. Who shares the worker claims it by a lock on a file beside its socket."""
     try:
         socket = await worker_socket.connect(address)
         try:
             hello = await socket.receive()
+            claim = Claim(Path(address).with_suffix(LOCK)) if shared else None
         except BaseException:
             socket.abort()
             raise
@@ -25,12 +36,40 @@ async def connect(address: str) -> WorkerUpstream:
     if hello.kind != protocol.HELLO:
         socket.abort()
         raise UpstreamLost
-    return WorkerUpstream(socket)
+    return WorkerUpstream(socket, claim)
+
+
+class Claim:
+    """An exclusive lock on a file. The kernel gives it back when its holder ends, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def take(self) -> bool:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def give_back(self) -> None:
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
 
 
 class WorkerUpstream:
-    def __init__(self, socket: WorkerSocket) -> None:
+    def __init__(self, socket: WorkerSocket, shared: Claim | None = None) -> None:
         self._socket = socket
+        self._shared = shared
+
+    def claim(self) -> bool:
+        return self._shared is None or self._shared.take()
+
+    def disclaim(self) -> None:
+        if self._shared is not None:
+            self._shared.give_back()
 
     @property
     def lost(self) -> bool:

@@ -16,6 +16,7 @@ from lakeserve.adapters.local import worker_socket
 from lakeserve.adapters.local.launcher import Launch, Launcher, LaunchFailed, Living
 from lakeserve.adapters.local.vigil import INTERVAL_S, Vigil
 from lakeserve.adapters.local.worker_socket import WorkerGone, WorkerSocket
+from lakeserve.adapters.local.worker_upstream import LOCK
 from lakeserve.adapters.local.zygotes import KIND as ZYGOTE
 from lakeserve.adapters.local.zygotes import (
     WORKER_PROGRAM,
@@ -82,6 +83,7 @@ class LocalWorkers:
         self._launcher.forget(worker.id)
         with contextlib.suppress(OSError):
             Path(worker.address).unlink(missing_ok=True)
+            Path(worker.address).with_suffix(LOCK).unlink(missing_ok=True)
 
     async def drain(self, worker: Worker, limit_s: float) -> None:
         self._expected.add(worker.id)
@@ -109,8 +111,8 @@ class LocalWorkers:
 
     def _sweep(self, addresses: set[str]) -> None:
         """Sockets whose workers ended while no controller watched."""
-        for path in self._run_dir.glob("w-*.sock"):
-            if str(path) not in addresses:
+        for path in self._run_dir.glob("w-*"):
+            if str(path.with_suffix(".sock")) not in addresses:
                 with contextlib.suppress(OSError):
                     path.unlink()
 
@@ -215,6 +217,7 @@ class LocalWorkers:
             connection.close()
         with contextlib.suppress(OSError):
             Path(worker.address).unlink(missing_ok=True)
+            Path(worker.address).with_suffix(LOCK).unlink(missing_ok=True)
         del self._watches[worker.id]
         self._zygotes.left_by(worker.id, key)
         if worker.id in self._expected:
