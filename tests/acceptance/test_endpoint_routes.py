@@ -194,6 +194,14 @@ def test_no_header_comes_twice_on_the_way_through_two_servers(server: Server, pa
     assert sorted(names) == sorted(set(names))
 
 
+def test_telemetry_of_a_command_line_is_counted(server: Server) -> None:
+    upload = {"uploadTime": 1, "items": [], "protoLogs": ["{}", "{}"]}
+    assert server.ask("POST", "/telemetry-ext", upload).json == {"errors": [], "numProtoSuccess": 2}
+    assert server.ask("POST", "/telemetry-ext", {"uploadTime": 1}).json == {"errors": [], "numProtoSuccess": 0}
+    assert server.ask("POST", "/telemetry-ext", {"protoLogs": 3}).error == (400, "INVALID_PARAMETER_VALUE")
+    assert server.ask("POST", "/telemetry-ext", upload, token=None).error == (401, "UNAUTHENTICATED")
+
+
 def test_who_am_i_and_where(server: Server) -> None:
     me = server.ask("GET", "/api/2.0/preview/scim/v2/Me")
     assert me.json["userName"] == "admin@lakeserve.local"

@@ -56,6 +56,7 @@ OPERATIONS = {
     "oauth.token": Operation(ANYONE, "POST", "/oidc/v1/token", {}),
     "oauth.login_page": Operation(ANYONE, "GET", "/oidc/v1/authorize"),
     "oauth.log_in": Operation(ANYONE, "POST", "/oidc/v1/authorize", {}),
+    "telemetry.send": Operation(CALLER, "POST", "/telemetry-ext", {}),
     "scim.me": Operation(CALLER, "GET", f"{SCIM}/Me"),
     "tokens.create": Operation(CALLER, "POST", "/api/2.0/token/create", {"lifetime_seconds": 1}),
     "tokens.list": Operation(CALLER, "GET", "/api/2.0/token/list"),

@@ -31,6 +31,7 @@ NEEDS: Final[dict[str, Level | Public | AdminsOnly | None]] = {
     "oauth.token": PUBLIC,  # proves who asks by what it is sent, as logging in does
     "oauth.login_page": PUBLIC,
     "oauth.log_in": PUBLIC,
+    "telemetry.send": None,
     "scim.me": None,
     "tokens.create": None,  # of the caller, for the caller, as the other three
     "tokens.list": None,

@@ -10,6 +10,7 @@ from lakeserve.control.tokens import OwnedToken, PersonalTokens, TokenManagement
 from lakeserve.domain.oauth import OAuthRefused
 from lakeserve.http.control.routes import Answer, Call, ControlSettings, Routes
 from lakeserve.wire.databricks import bodies, discovery, login_page, oauth, tokens
+from lakeserve.wire.databricks.telemetry import render_receipt
 
 _UNCACHED = {"cache-control": "no-store"}
 _SECRETS = (
@@ -26,6 +27,10 @@ def add_discovery(routes: Routes, settings: ControlSettings) -> None:
     async def server_metadata(call: Call) -> Any:
         return oauth.render_server_metadata(call.base_url)
 
+    async def telemetry(call: Call) -> Any:
+        return render_receipt(bodies.read_object(call.body))
+
+    routes.add("POST", "/telemetry-ext", "telemetry.send", telemetry)
     routes.add("GET", "/.well-known/databricks-config", "discovery.host_metadata", host_metadata)
     for path in ("/oidc/.well-known/oauth-authorization-server", "/.well-known/oauth-authorization-server"):
         routes.add("GET", path, "oauth.metadata", server_metadata)
