@@ -23,6 +23,7 @@ with warnings.catch_warnings():
 
 import mlflow
 from harness import RunningWorker, Zygote, make_spec, set_subreaper, zygote
+
 from models import Models
 
 

@@ -12,6 +12,7 @@ import pytest
 from harness import Answer, Peer, RunningWorker, Zygote, make_spec
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
+
 from models import FEATURES, Models
 
 JSON = "application/json"

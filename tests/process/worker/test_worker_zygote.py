@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from harness import DEADLINE_S, Zygote, alive, environment, make_spec, wait_until, zygote
+
 from models import FEATURES, Models
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
