@@ -18,7 +18,8 @@ import pytest
 
 from lakeserve.control.operations import ADMIN, NEEDS, PUBLIC
 from lakeserve.domain.principal import Level
-from support.server import Answer, Server, poll
+from support.registry import short_folder
+from support.server import Answer, Server, copy_registry, poll
 
 ANYONE, CALLER, ADMINS = "anyone", "caller", "admins"
 VIEW, QUERY, MANAGE = "view", "query", "manage"
@@ -290,16 +291,19 @@ class World:
         self.call("PUT", f"{PERMISSIONS}/{made['id']}", {"access_control_list": grants})
         return made
 
-    def remove(self) -> None:
-        for name in self.endpoints:
-            self.server.ask("DELETE", f"{ENDPOINTS}/{name}")
-
 
 @pytest.fixture(scope="module")
 def world(server: Server) -> Iterator[World]:
-    made = World(server)
-    yield made
-    made.remove()
+    """On a server of its own: it is full of people and tokens, an administrator among them, that other tests do not expect."""
+    with short_folder() as folder:
+        (folder / "d").mkdir()
+        copy_registry(server.data_dir, folder / "d")
+        own = Server(folder / "d")
+        try:
+            yield World(own.start(registry=True))
+            own.stop()
+        finally:
+            own.kill_all()
 
 
 def test_both_tables_are_the_same() -> None:

@@ -18,6 +18,26 @@ WAKE_LIMIT_S = 5.0
 """Far above the figure that is printed: these machines are shared."""
 
 
+READY_LIMIT_S = 5.0
+"""The promise: from the request to create an endpoint to READY, when its environment is there already."""
+
+
+def test_an_endpoint_whose_environment_is_there_is_ready_soon(
+    restless: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first of the environment also waits for its zygote; the second is a fork."""
+    took = []
+    for name in ("soon", "sooner"):
+        began = time.monotonic()
+        restless.deploy(name, "wine")
+        took.append(time.monotonic() - began)
+    for name in ("soon", "sooner"):
+        restless.delete(name)
+    assert max(took) < READY_LIMIT_S
+    with capsys.disabled():
+        print(f" [READY after {took[0]:.2f} s, then {took[1]:.2f} s]", end="")
+
+
 @pytest.fixture
 def sleeper(restless: Server) -> Iterator[str]:
     restless.deploy("sleeper", scale_to_zero_enabled=True)

@@ -64,13 +64,17 @@ class LocalWorkers:
         worker_id = f"w-{secrets.token_hex(6)}"
         address = self._run_dir / f"{worker_id}.sock"
         worker = Worker(worker_id, str(address), spec.fingerprint, spec.endpoint_id)
+        # From here on, so that the zygote does not leave between being found and being asked to fork.
+        self._zygotes.used_by(worker_id, spec.environment.key)
         try:
             worker = replace(worker, pid=await self._launch(worker, spec))
             connection = await self._ready(worker, spec.load_limit_s)
             await self._launcher.note(worker.id, {_READY: True})
         except LaunchFailed as error:
+            self._zygotes.left_by(worker_id, spec.environment.key)
             raise WorkerFailed(f"The model's process could not be started: {error}.") from error
         except BaseException:
+            self._zygotes.left_by(worker_id, spec.environment.key)
             await asyncio.shield(self._discard(worker))
             raise
         self._watch(worker, spec.environment.key, connection, lost)

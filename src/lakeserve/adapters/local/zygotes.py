@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import secrets
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,7 @@ class Zygotes:
         self._supervisor_pid = supervisor_pid
         self._keep_s = keep_s
         self._starting: dict[str, asyncio.Task[Zygote]] = {}
+        self._current: dict[str, str] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._users: dict[str, set[str]] = {}
         self._leaving: dict[str, asyncio.TimerHandle] = {}
@@ -113,11 +115,17 @@ class Zygotes:
 
         :raises ZygoteFailed: it ended while it was importing, or took too long.
         """
+        self._keep(environment.key)
         task = self._starting.get(environment.key)
         if task is None or _unusable(task):
             task = asyncio.create_task(self._start(environment), name=f"zygote {environment.key}")
             self._starting[environment.key] = task
         return await asyncio.shield(task)
+
+    def _keep(self, key: str) -> None:
+        """Whoever is about to use it must not see it leave."""
+        if (timer := self._leaving.pop(key, None)) is not None:
+            timer.cancel()
 
     async def fork(self, zygote: Zygote, spec: Mapping[str, Any]) -> int:
         """The new worker's pid; its socket is listening.
@@ -154,13 +162,13 @@ class Zygotes:
     def used_by(self, worker_id: str, key: str) -> None:
         """A worker of that environment lives: its zygote is kept."""
         self._users.setdefault(key, set()).add(worker_id)
-        if (timer := self._leaving.pop(key, None)) is not None:
-            timer.cancel()
+        self._keep(key)
 
     def left_by(self, worker_id: str, key: str) -> None:
         """The worker is gone. Without any, the zygote stays a while, so that waking up is a fork."""
         users = self._users.get(key, set())
         users.discard(worker_id)
+        self._keep(key)
         if not users and key in self._starting:
             loop = asyncio.get_running_loop()
             self._leaving[key] = loop.call_later(self._keep_s, lambda: self._later(self._end(key)))
@@ -168,21 +176,24 @@ class Zygotes:
     async def _end(self, key: str) -> None:
         self._leaving.pop(key, None)
         task = self._starting.pop(key, None)
+        self._current.pop(key, None)
         if task is not None and not _unusable(task):
             await self._launcher.stop((await task).id, 1.0)
 
     async def adopt(self, living: Living) -> None:
         """Take over a zygote of an earlier controller."""
         key, control = str(living.note["key"]), Path(living.note["control"])
+        self._current[key] = living.id
         self._starting[key] = asyncio.create_task(self._ready(living.id, key, control))
 
     def log_of(self, environment: Environment) -> Path:
         return self._log_dir / f"{environment.key[:24]}.log"
 
     async def _start(self, environment: Environment) -> Zygote:
-        zygote_id = f"z-{environment.key[:12]}"
+        # Of its own, because a former zygote of this environment may still be on its way out.
+        zygote_id = f"z-{secrets.token_hex(6)}"
         control = self._run_dir / f"{zygote_id}.sock"
-        control.unlink(missing_ok=True)
+        self._current[environment.key] = zygote_id
         argv = [
             *(str(environment.python), "-s", str(WORKER_PROGRAM), "zygote"),
             *("--control", str(control), "--preload-file", str(environment.preload_file)),
@@ -196,7 +207,8 @@ class Zygotes:
     async def _ready(self, zygote_id: str, key: str, control: Path) -> Zygote:
         """It listens once its imports are done."""
         ended = asyncio.ensure_future(self._launcher.exit_of(zygote_id))
-        ended.add_done_callback(lambda _: self._forget(zygote_id, key))
+        # Cancelled means that this controller ends; the zygote lives on for the next one.
+        ended.add_done_callback(lambda done: None if done.cancelled() else self._forget(zygote_id, key, control))
         deadline = asyncio.get_running_loop().time() + _START_LIMIT_S
         while not ended.done():
             with contextlib.suppress(OSError, ZygoteFailed):
@@ -208,9 +220,13 @@ class Zygotes:
             await asyncio.wait([ended], timeout=_POLL_S)
         raise ZygoteFailed("it ended while importing the model's libraries")
 
-    def _forget(self, zygote_id: str, key: str) -> None:
+    def _forget(self, zygote_id: str, key: str, control: Path) -> None:
         self._launcher.forget(zygote_id)
-        self._starting.pop(key, None)
+        with contextlib.suppress(OSError):
+            control.unlink(missing_ok=True)
+        if self._current.get(key) == zygote_id:
+            del self._current[key]
+            self._starting.pop(key, None)
 
     async def _ask(self, control: Path, message: Mapping[str, Any], limit_s: float) -> dict[str, Any]:
         try:
